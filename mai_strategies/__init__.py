@@ -1,0 +1,1 @@
+"""Decisions only, no IO: the built-in selection strategies and context transfers."""
