@@ -1,0 +1,1 @@
+"""The imperative shell: everything that touches the world, around the pure decisions of ``policy``."""
