@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 
 __all__ = [
     "Architecture",
@@ -18,8 +17,6 @@ __all__ = [
     "ModelProfile",
     "Tier",
 ]
-
-NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 class Capability(StrEnum):
@@ -119,7 +116,7 @@ class ModelProfile:
     architecture: Architecture | None = None
     capabilities: frozenset[Capability] = frozenset()
     tier: Tier = Tier.SMALL
-    quality: Mapping[str, float] = NOTHING
+    quality: Mapping[str, float] = field(default_factory=dict)
     installed: bool = True
     remote: bool = False
     origin: str = ""
@@ -141,7 +138,7 @@ class KnownModel:
     name: str = ""
     tier: Tier | None = None
     parameters: float = 0.0
-    quality: Mapping[str, float] = NOTHING
+    quality: Mapping[str, float] = field(default_factory=dict)
     capabilities: frozenset[Capability] = frozenset()
     sources: tuple[str, ...] = ()
     sha256: str = ""

@@ -1,0 +1,287 @@
+"""Which models can serve this turn on the machines there are, and for the others: why not, and what would help.
+
+The core decides this alone, so no strategy can pick a model that does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from mai_core.policy.features import TaskFeatures
+from mai_core.policy.footprint import predict_footprint
+from mai_core.policy.models import Footprint, KvType, LoadedModel, LoadPlan, ModelProfile
+from mai_core.policy.quality import expected_quality
+from mai_core.policy.resources import Host, ResourceSnapshot
+from mai_core.policy.selection import Candidate, Rejection, RejectionReason, Rung
+from mai_core.policy.speed import MeasuredSpeed, expected_speed
+
+__all__ = ["Feasibility", "Limits", "Situation", "feasible", "spendable"]
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+CONTEXT_STEP = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the settings allow.
+
+    headroom    share of main memory left free, between ``headroom_min`` and ``headroom_max`` bytes
+    window      tokens of context wanted; ``minimum`` tokens below which a model is of no use
+    reserve     tokens kept for the reply
+    local_only  models on other machines are never chosen
+    watts       power drawn while a model works, for the energy of a turn
+    """
+
+    headroom: float = 0.10
+    headroom_min: int = 256 * MIB
+    headroom_max: int = 2 * GIB
+    window: int = 8192
+    minimum: int = 1024
+    reserve: int = 512
+    local_only: bool = False
+    watts: float = 25.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """Everything a decision depends on.
+
+    loaded     what is in memory now
+    current    key of the model that answered last
+    health     1 for a model that works, 0 for one that is kept out after failures; absent means 1
+    speeds     what was measured on this machine, by key
+    not_chat   keys of models that do not converse
+    """
+
+    models: tuple[ModelProfile, ...]
+    snapshot: ResourceSnapshot
+    features: TaskFeatures
+    limits: Limits = Limits()
+    loaded: tuple[LoadedModel, ...] = ()
+    current: str | None = None
+    pinned: str | None = None
+    health: Mapping[str, float] = field(default_factory=dict)
+    speeds: Mapping[str, MeasuredSpeed] = field(default_factory=dict)
+    not_chat: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Feasibility:
+    """The models that can serve the turn, and those that cannot."""
+
+    candidates: tuple[Candidate, ...]
+    rejections: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    plan: LoadPlan
+    footprint: Footprint
+    rung: Rung
+    spare: float
+    resident: bool = False
+
+
+def spendable(host: Host, loaded: tuple[LoadedModel, ...], limits: Limits) -> int:
+    """Bytes of main memory a model may take on ``host``: what is free, plus what replacing idle models returns.
+
+    Only anonymous memory is credited: mapped weights already count as available to whoever needs them.
+    """
+    pool = host.ram
+    if pool is None:
+        return 0
+    credit = sum(m.footprint.anonymous for m in loaded if m.host == host.name and m.owned and not m.leased)
+    return pool.available + credit - headroom(host, limits)
+
+
+def headroom(host: Host, limits: Limits) -> int:
+    """Bytes of main memory that stay free for everything else; never more than a quarter of a small machine."""
+    total = host.ram.total if host.ram else 0
+    wanted = min(limits.headroom_max, max(limits.headroom_min, int(limits.headroom * total)))
+    return min(wanted, total // 4)
+
+
+def feasible(situation: Situation) -> Feasibility:
+    """Sort every model into candidates and rejections.
+
+    A model that fits in no regular way becomes a candidate only when no model does: then the smallest runs slowly,
+    its weights read from disk again and again, rather than none.
+    """
+    candidates: list[Candidate] = []
+    rejections: list[Rejection] = []
+    last_resort: list[tuple[ModelProfile, _Fit]] = []
+    for model in situation.models:
+        outcome = _exclusion(model, situation) or _fit(model, situation)
+        if isinstance(outcome, Rejection):
+            rejections.append(outcome)
+            if outcome.reason in (RejectionReason.MEMORY, RejectionReason.UNKNOWN_HOST):
+                slow = _slow_fit(model, situation)
+                if slow is not None:
+                    last_resort.append((model, slow))
+        else:
+            candidates.append(_candidate(model, outcome, situation))
+    if not candidates and last_resort:
+        model, fit = min(last_resort, key=lambda pair: (pair[1].footprint.ram, pair[0].key))
+        candidates.append(_candidate(model, fit, situation))
+        rejections = [r for r in rejections if r.key != model.key]
+    return Feasibility(tuple(candidates), tuple(rejections))
+
+
+def _exclusion(model: ModelProfile, situation: Situation) -> Rejection | None:
+    """What rules a model out before memory is looked at."""
+    limits, needed = situation.limits, situation.features.capabilities
+    if not model.installed:
+        return Rejection(
+            key=model.key,
+            reason=RejectionReason.NOT_INSTALLED,
+            message="not on this disk",
+            remedy=f"mai pull {model.key}",
+        )
+    if model.key in situation.not_chat:
+        return Rejection(
+            key=model.key,
+            reason=RejectionReason.NOT_CHAT,
+            message="a base model: it continues text, it does not converse",
+        )
+    if limits.local_only and model.remote:
+        return Rejection(
+            key=model.key,
+            reason=RejectionReason.PRIVACY,
+            message="runs on another machine, and privacy is local-only",
+            remedy="mai config set privacy any",
+        )
+    if missing := needed - model.capabilities:
+        return Rejection(
+            key=model.key,
+            reason=RejectionReason.CAPABILITY,
+            message="cannot do " + ", ".join(sorted(missing)),
+        )
+    if situation.health.get(model.key, 1.0) <= 0.0:
+        return Rejection(
+            key=model.key,
+            reason=RejectionReason.HEALTH,
+            message="kept out for a while after failing",
+            remedy="see mai logs for the error",
+        )
+    if model.max_context < limits.minimum:
+        return Rejection(
+            key=model.key,
+            reason=RejectionReason.CONTEXT,
+            message=f"sees at most {model.max_context} tokens",
+            remedy=f"mai config set context.minimum {model.max_context}",
+            needed=limits.minimum,
+            available=model.max_context,
+        )
+    return None
+
+
+def _wanted_context(model: ModelProfile, situation: Situation) -> int:
+    """The configured window, more when the conversation needs it, in steps so that small growth reloads nothing."""
+    limits = situation.limits
+    needed = situation.features.prompt_tokens + limits.reserve
+    stepped = -(-needed // CONTEXT_STEP) * CONTEXT_STEP
+    return min(model.max_context, max(limits.window, stepped))
+
+
+def _plans(wanted: int, minimum: int) -> Iterator[tuple[LoadPlan, Rung]]:
+    """The ladder: the wanted context, then smaller ones by halves, then all of them with a quantised cache."""
+    contexts = [wanted]
+    while contexts[-1] > minimum:
+        contexts.append(max(minimum, contexts[-1] // 2))
+    yield LoadPlan(context=wanted), Rung.FULL
+    for context in contexts[1:]:
+        yield LoadPlan(context=context), Rung.SMALLER_CONTEXT
+    for context in contexts:
+        yield LoadPlan(context=context, kv_type=KvType.Q8_0), Rung.QUANTISED_KV
+
+
+def _resident(model: ModelProfile, situation: Situation, wanted: int) -> LoadedModel | None:
+    """An instance already in memory that serves the turn as it is, unless its host is in trouble."""
+    if situation.snapshot.calm_seconds <= 0.0 and not model.remote:
+        return None
+    needed = min(wanted, situation.features.prompt_tokens + situation.limits.reserve)
+    return next((m for m in situation.loaded if m.key == model.key and m.plan.context >= needed), None)
+
+
+def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
+    host = situation.snapshot.host(model.host)
+    wanted = _wanted_context(model, situation)
+    pool = host.ram if host else None
+    if instance := _resident(model, situation, wanted):
+        spare = (pool.available / pool.total) if pool and pool.total else 1.0
+        return _Fit(instance.plan, instance.footprint, Rung.FULL, spare, resident=True)
+    if model.remote:
+        return _Fit(LoadPlan(context=wanted), Footprint(), Rung.FULL, 1.0)
+    if host is None or pool is None:
+        return Rejection(
+            key=model.key,
+            reason=RejectionReason.UNKNOWN_HOST,
+            message=f"no probe knows the memory of {model.host}",
+            remedy="mai plugins shows which probe failed",
+        )
+    budget = spendable(host, situation.loaded, situation.limits)
+    footprint = Footprint()
+    for plan, rung in _plans(wanted, min(situation.limits.minimum, wanted)):
+        footprint = predict_footprint(model, plan)
+        if footprint.ram <= budget:
+            return _Fit(plan, footprint, rung, (budget - footprint.ram) / pool.total)
+    return Rejection(
+        key=model.key,
+        reason=RejectionReason.MEMORY,
+        message=f"needs {_gib(footprint.ram)} of {pool.name} at its smallest, {_gib(max(0, budget))} can be had",
+        remedy=f"free {_gib(footprint.ram - budget)} of memory, or use a smaller model",
+        needed=footprint.ram,
+        available=max(0, budget),
+        pool=pool.name,
+    )
+
+
+def _slow_fit(model: ModelProfile, situation: Situation) -> _Fit | None:
+    """The last rung: its private memory fits without headroom, its weights are read from disk again and again."""
+    host = situation.snapshot.host(model.host)
+    minimum = min(situation.limits.minimum, model.max_context)
+    plan = LoadPlan(context=minimum, kv_type=KvType.Q8_0, batch=128)
+    footprint = predict_footprint(model, plan)
+    if host is None or host.ram is None:
+        return _Fit(plan, footprint, Rung.SLOW, 0.0)
+    budget = spendable(host, situation.loaded, replace(situation.limits, headroom=0.0, headroom_min=0))
+    if footprint.anonymous > budget:
+        return None
+    return _Fit(plan, footprint, Rung.SLOW, (budget - footprint.ram) / max(1, host.ram.total))
+
+
+def _candidate(model: ModelProfile, fit: _Fit, situation: Situation) -> Candidate:
+    features, limits = situation.features, situation.limits
+    host = situation.snapshot.host(model.host)
+    speed = expected_speed(model, host.cpu.free_cores if host else 1, situation.speeds.get(model.key))
+    slowdown = 0.1 if fit.rung is Rung.SLOW else 1.0
+    tokens = features.new_tokens if fit.resident and model.key == situation.current else features.prompt_tokens
+    load = 0.0 if fit.resident or model.remote else speed.load_seconds
+    prefill = min(tokens, fit.plan.context) / (speed.prompt_tps * slowdown)
+    writing = features.reply_tokens / (speed.generation_tps * slowdown)
+    return Candidate(
+        key=model.key,
+        backend=model.backend,
+        host=model.host,
+        tier=model.tier,
+        plan=fit.plan,
+        footprint=fit.footprint,
+        rung=fit.rung,
+        quality=expected_quality(model, features),
+        load_seconds=load,
+        prefill_seconds=prefill,
+        tokens_per_second=speed.generation_tps * slowdown,
+        wait_seconds=load + prefill + writing,
+        energy_joules=0.0 if model.remote else limits.watts * (load + prefill + writing),
+        money=(model.price_in * features.prompt_tokens + model.price_out * features.reply_tokens) / 1e6,
+        health=situation.health.get(model.key, 1.0),
+        spare=fit.spare,
+        is_loaded=fit.resident,
+        is_remote=model.remote,
+    )
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.2f} GiB" if size >= GIB else f"{size / MIB:.0f} MiB"

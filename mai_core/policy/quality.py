@@ -1,0 +1,40 @@
+"""How likely a model answers a turn well."""
+
+from __future__ import annotations
+
+import math
+
+from mai_core.policy.features import TaskFeatures
+from mai_core.policy.models import ModelProfile
+
+__all__ = ["expected_quality", "prior_quality"]
+
+# How fast the odds of a good answer fall from the easiest task (0) to the hardest (1): the slope of a one-parameter
+# item response model (Rasch 1960) on a scale where medium difficulty, 0.5, leaves the catalogue's figure as it is.
+SLOPE = 3.0
+# Quality lost to quantisation, by bits a weight.
+_QUANTISATION_LOSS = (
+    ("Q2", 0.10),
+    ("IQ1", 0.20),
+    ("IQ2", 0.10),
+    ("Q3", 0.05),
+    ("IQ3", 0.05),
+    ("Q4", 0.015),
+    ("IQ4", 0.015),
+)
+
+
+def prior_quality(model: ModelProfile) -> float:
+    """The quality of a model nobody has rated: grows with the logarithm of its size, less for coarse weights."""
+    billions = (model.parameters or model.size_bytes * 1.6) / 1e9
+    quality = 0.22 + 0.105 * math.log2(1.0 + 4.0 * billions)
+    loss = next((loss for name, loss in _QUANTISATION_LOSS if model.quantisation.upper().startswith(name)), 0.0)
+    return min(0.90, max(0.05, quality - loss))
+
+
+def expected_quality(model: ModelProfile, features: TaskFeatures) -> float:
+    """Probability in (0, 1) of a good answer to this turn: ability at its kind of task against its difficulty."""
+    rated = model.quality.get(features.kind, model.quality.get("default"))
+    base = prior_quality(model) if rated is None else min(0.99, max(0.01, rated))
+    logit = math.log(base / (1.0 - base)) - SLOPE * (features.difficulty - 0.5)
+    return 1.0 / (1.0 + math.exp(-logit))

@@ -1,0 +1,20 @@
+"""Registers the built-in strategies, through the same door as anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mai_core import hookimpl
+from mai_core.plugin.interfaces import SelectionStrategy
+
+__all__ = ["mai_register_strategies"]
+
+
+@hookimpl
+def mai_register_strategies() -> Sequence[type[SelectionStrategy]]:
+    """Greedy-fit, tiered and cost-aware."""
+    from mai_strategies.cost_aware import CostAware
+    from mai_strategies.greedy_fit import GreedyFit
+    from mai_strategies.tiered import Tiered
+
+    return [Tiered, GreedyFit, CostAware]
