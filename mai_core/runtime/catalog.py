@@ -1,0 +1,187 @@
+"""What models exist, merged over all backends and completed from ``models.yaml``."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from mai_core.errors import MaiError, UnknownModel
+from mai_core.plugin.interfaces import Backend, ModelFetcher
+from mai_core.policy.catalogue import match
+from mai_core.policy.models import KnownModel, ModelProfile, Tier
+from mai_core.runtime.status import BackendStatus
+
+__all__ = ["Catalog"]
+
+log = logging.getLogger("mai.catalog")
+
+LISTING_SECONDS = 10.0
+FRESH_SECONDS = 30.0
+
+
+class Catalog:
+    """Every model of every backend, under one unique key each.
+
+    A backend that fails or hangs keeps the rows it gave last, is named in ``statuses``, and slows nobody: each is
+    asked at once and on its own deadline.
+    """
+
+    def __init__(
+        self,
+        backends: Mapping[str, Backend],
+        known: Sequence[KnownModel],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._backends = backends
+        self._known = tuple(known)
+        self._clock = clock
+        self._rows: dict[str, tuple[ModelProfile, ...]] = {}
+        self._errors: dict[str, str] = {}
+        self._refreshed_at = float("-inf")
+        self._refreshing: asyncio.Task[None] | None = None
+        self._models: tuple[ModelProfile, ...] = ()
+
+    @property
+    def models(self) -> tuple[ModelProfile, ...]:
+        """Installed models first, then those that could be fetched; as of the last refresh."""
+        return self._models
+
+    @property
+    def not_chat(self) -> frozenset[str]:
+        """Keys of models that continue text but do not converse."""
+        return frozenset(m.key for m in self._models if (k := match(self._known, m.key)) is not None and not k.chat)
+
+    @property
+    def starter(self) -> KnownModel | None:
+        """The model to fetch when there is none."""
+        return next((k for k in self._known if k.starter), None)
+
+    @property
+    def statuses(self) -> tuple[BackendStatus, ...]:
+        """How each backend answered."""
+        return tuple(
+            BackendStatus(
+                name=name,
+                kind=backend.kind,
+                host=backend.host,
+                remote=backend.remote,
+                models=len(self._rows.get(name, ())),
+                error=self._errors.get(name, ""),
+            )
+            for name, backend in self._backends.items()
+        )
+
+    async def current(self) -> tuple[ModelProfile, ...]:
+        """The models, listed now for the first time, later from memory while a refresh runs in the background."""
+        if self._refreshed_at == float("-inf"):
+            await self.refresh()
+        elif self._clock() - self._refreshed_at > FRESH_SECONDS and self._refreshing is None:
+            self._refreshing = asyncio.create_task(self.refresh())
+            self._refreshing.add_done_callback(self._background_done)
+        return self._models
+
+    async def refresh(self) -> None:
+        """Ask every backend what it has."""
+        await asyncio.gather(*(self._ask(name, backend) for name, backend in self._backends.items()))
+        self._models = self._merged()
+        self._refreshed_at = self._clock()
+
+    async def close(self) -> None:
+        """Stop a refresh in the background."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.gather(self._refreshing, return_exceptions=True)
+
+    def resolve(self, key: str) -> ModelProfile:
+        """The model a person means by ``key``: exact, in any case, or the only one that begins with or holds it.
+
+        Raises ``UnknownModel`` naming the nearest keys.
+        """
+        wanted = key.strip().lower()
+        by_key = {m.key.lower(): m for m in self._models}
+        if wanted in by_key:
+            return by_key[wanted]
+        for found in (
+            [m for k, m in by_key.items() if k.startswith(wanted)],
+            [m for k, m in by_key.items() if wanted in k],
+        ):
+            installed = [m for m in found if m.installed] or found
+            if wanted and len(installed) == 1:
+                return installed[0]
+        raise UnknownModel(f'no model "{key}"', remedy=self._nearest(wanted, by_key))
+
+    def _nearest(self, wanted: str, by_key: Mapping[str, ModelProfile]) -> str:
+        holding = [k for k in by_key if wanted and wanted in k]
+        near = holding[:5] or difflib.get_close_matches(wanted, by_key, n=3, cutoff=0.4)
+        return f"did you mean {' or '.join(near)}?" if near else "mai models lists what there is"
+
+    async def _ask(self, name: str, backend: Backend) -> None:
+        try:
+            self._rows[name] = tuple(await asyncio.wait_for(backend.models(), LISTING_SECONDS))
+            self._errors.pop(name, None)
+        except MaiError as error:
+            self._errors[name] = str(error)
+        except TimeoutError:
+            self._errors[name] = f"did not list its models within {LISTING_SECONDS:.0f} s"
+        except Exception as error:  # noqa: BLE001 - a third party's backend; it is named and left out
+            self._errors[name] = f"{type(error).__name__}: {error}"
+        if name in self._errors:
+            log.warning("backend lists no models", extra={"backend": name, "error": self._errors[name]})
+
+    def _merged(self) -> tuple[ModelProfile, ...]:
+        merged: dict[str, ModelProfile] = {}
+        for name in self._backends:
+            for row in self._rows.get(name, ()):
+                key = row.key if row.key not in merged else f"{name}/{row.key}"
+                merged.setdefault(key, self._completed(replace(row, key=key), row.key))
+        fetcher = next((n for n, b in self._backends.items() if isinstance(b, ModelFetcher)), None)
+        if fetcher is not None:
+            for known in self._known:
+                if known.sources and known.key not in merged:
+                    merged[known.key] = _offered(known, fetcher)
+        return tuple(merged.values())
+
+    def _completed(self, row: ModelProfile, key: str) -> ModelProfile:
+        known = match(self._known, key)
+        if known is None:
+            return replace(row, tier=Tier.of_parameters(row.parameters or row.size_bytes * 1.6))
+        parameters = row.parameters or known.parameters
+        return replace(
+            row,
+            name=row.name or known.name,
+            parameters=parameters,
+            tier=known.tier or Tier.of_parameters(parameters or row.size_bytes * 1.6),
+            quality=known.quality or row.quality,
+            capabilities=row.capabilities | known.capabilities,
+            sha256=row.sha256 or (known.sha256 if known.key == key else ""),
+            price_in=row.price_in or known.price_in,
+            price_out=row.price_out or known.price_out,
+        )
+
+    def _background_done(self, task: asyncio.Task[None]) -> None:
+        self._refreshing = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("refreshing the catalogue failed", exc_info=error)
+
+
+def _offered(known: KnownModel, backend: str) -> ModelProfile:
+    return ModelProfile(
+        key=known.key,
+        backend=backend,
+        location=known.sources[0],
+        name=known.name,
+        size_bytes=known.size_bytes,
+        parameters=known.parameters,
+        max_context=known.max_context or 4096,
+        capabilities=known.capabilities,
+        tier=known.tier or Tier.of_parameters(known.parameters),
+        quality=known.quality,
+        installed=False,
+        origin="catalogue",
+        sha256=known.sha256,
+    )
