@@ -1,0 +1,40 @@
+"""Frozen dataclasses as JSON text and back, without loss.
+
+Tuples, enumerations, frozensets, named tuples and infinities come back as what they were: the annotations of the
+dataclass say how to read the plain JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+__all__ = ["decode", "encode"]
+
+T = TypeVar("T")
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def encode(value: Any) -> str:
+    """The JSON of a dataclass, in ASCII, so that even text that is no valid Unicode survives.
+
+    Infinite numbers are written as Python's ``Infinity``. Read-only mappings become plain ones.
+    """
+    plain = _adapter(type(value)).dump_python(value, mode="json", fallback=dict, warnings=False)
+    return json.dumps(plain, separators=(",", ":"))
+
+
+def decode(kind: type[T], text: str | bytes) -> T:
+    """What ``encode`` made ``text`` from. Raises ``ValueError`` when it is not the JSON of a ``kind``."""
+    value: T = _adapter(kind).validate_python(json.loads(text))
+    return value

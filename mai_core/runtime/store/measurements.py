@@ -1,0 +1,149 @@
+"""What loading and answering really took: the past that later decisions learn from."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from statistics import median
+from typing import Any, NamedTuple
+
+from mai_core.policy.messages import Usage
+from mai_core.policy.models import Footprint
+from mai_core.policy.speed import MeasuredSpeed
+from mai_core.runtime.store.codec import decode, encode
+from mai_core.runtime.store.database import Database
+
+__all__ = ["Failure", "LoadRecord", "Measurements"]
+
+ROWS_KEPT = 5_000
+RUNS_COUNTED = 20
+
+# Below these a rate says more about the clock than about the model.
+LEAST_PROMPT_TOKENS = 16
+LEAST_COMPLETION_TOKENS = 8
+
+
+class Failure(NamedTuple):
+    """A model that did not do what it was asked; ``at`` is seconds since the epoch."""
+
+    key: str
+    backend: str
+    error: str
+    at: float
+
+
+class LoadRecord(NamedTuple):
+    """One load: the footprint that was expected, the one that came of it, and the seconds it took."""
+
+    key: str
+    backend: str
+    context: int
+    predicted: Footprint
+    observed: Footprint
+    seconds: float
+    at: float
+
+
+class Measurements(Database):
+    """Append-only; of each kind the newest ``ROWS_KEPT`` stay."""
+
+    def record_load(
+        self, *, key: str, backend: str, context: int, predicted: Footprint, observed: Footprint, seconds: float
+    ) -> None:
+        """Remember a load: bytes expected and found, and how long it took."""
+        self._append_row(
+            "loads",
+            key=key,
+            backend=backend,
+            context=context,
+            predicted=encode(predicted),
+            observed=encode(observed),
+            seconds=seconds,
+        )
+
+    def record_reply(self, *, key: str, backend: str, usage: Usage, first_token_seconds: float) -> None:
+        """Remember what a reply took."""
+        self._append_row(
+            "replies",
+            key=key,
+            backend=backend,
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
+            completion_tokens=usage.completion_tokens,
+            prompt_seconds=usage.prompt_seconds,
+            completion_seconds=usage.completion_seconds,
+            first_token_seconds=first_token_seconds,
+        )
+
+    def record_failure(self, *, key: str, backend: str, error: str) -> None:
+        """Remember that a model failed; ``error`` names the class of the failure."""
+        self._append_row("failures", key=key, backend=backend, error=error)
+
+    def failures(self, since: float) -> list[Failure]:
+        """The failures at or after ``since`` (seconds since the epoch), oldest first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT key, backend, error, made FROM failures WHERE made >= ? ORDER BY id", (since,)
+            )
+            return [Failure(*row) for row in rows]
+
+    def loads(self, limit: int = RUNS_COUNTED) -> list[LoadRecord]:
+        """The newest loads, newest first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT key, backend, context, predicted, observed, seconds, made FROM loads ORDER BY id DESC LIMIT ?",
+                (limit,),
+            ).fetchall()
+        return [
+            LoadRecord(key, backend, context, decode(Footprint, predicted), decode(Footprint, observed), seconds, made)
+            for key, backend, context, predicted, observed, seconds, made in rows
+        ]
+
+    def speeds(self) -> dict[str, MeasuredSpeed]:
+        """By model, the medians of its last ``RUNS_COUNTED`` runs; 0 for what was not measured.
+
+        A prompt counts from 16 tokens that were not in the cache, a reply from 8 tokens.
+        """
+        with self._reading() as connection:
+            prompt = _medians(
+                connection,
+                "replies",
+                "(prompt_tokens - cached_tokens) / prompt_seconds",
+                f"prompt_tokens - cached_tokens >= {LEAST_PROMPT_TOKENS} AND prompt_seconds > 0",
+            )
+            generation = _medians(
+                connection,
+                "replies",
+                "completion_tokens / completion_seconds",
+                f"completion_tokens >= {LEAST_COMPLETION_TOKENS} AND completion_seconds > 0",
+            )
+            load = _medians(connection, "loads", "seconds", "seconds > 0")
+        return {
+            key: MeasuredSpeed(
+                prompt_tps=prompt.get(key, 0.0),
+                generation_tps=generation.get(key, 0.0),
+                load_seconds=load.get(key, 0.0),
+            )
+            for key in prompt.keys() | generation.keys() | load.keys()
+        }
+
+    def _append_row(self, table: str, **values: Any) -> None:
+        columns = ("made", *values)
+        places = ", ".join("?" * len(columns))
+        with self._writing() as connection:
+            id = connection.execute(
+                f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", (self._now(), *values.values())
+            ).lastrowid
+            assert id is not None
+            connection.execute(f"DELETE FROM {table} WHERE id <= ?", (id - ROWS_KEPT,))
+
+
+def _medians(connection: sqlite3.Connection, table: str, value: str, counts: str) -> dict[str, float]:
+    """By model, the median of an SQL expression over the last runs that count."""
+    runs: dict[str, list[float]] = defaultdict(list)
+    for key, measured in connection.execute(
+        "SELECT key, measured FROM (SELECT key, measured, row_number() OVER (PARTITION BY key ORDER BY id DESC) AS age "
+        f"FROM (SELECT id, key, {value} AS measured FROM {table} WHERE {counts})) WHERE age <= {RUNS_COUNTED}"
+    ):
+        runs[key].append(measured)
+    return {key: median(measured) for key, measured in runs.items()}
