@@ -1,0 +1,333 @@
+"""Brings one URL to one file: resumed where it stopped, checked, and put in place whole or not at all.
+
+What has arrived lies in ``FILE.part``; beside it ``FILE.part.json`` says which version of the URL it is, so that a
+resume never joins two versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import json
+import logging
+import os
+import re
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from mai_backends.embedded.files import in_thread, replace_file, sync_to_disk
+from mai_backends.embedded.sources import Part
+from mai_core import __version__
+from mai_core.errors import ChecksumMismatch, DiskFull, FetchError, Offline
+
+__all__ = ["Downloader", "Patience", "host_of", "not_written", "open_client", "refused", "unreachable"]
+
+log = logging.getLogger("mai.embedded.download")
+
+_CHUNK = 256 << 10
+_HASH_CHUNK = 4 << 20
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PASSING = (408, 425, 429, 500, 502, 503, 504)
+_CONTENT_RANGE = re.compile(r"bytes (?:(?P<start>\d+)-\d+|\*)/(?P<total>\d+|\*)")
+
+Report = Callable[[int, int], None]
+Room = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a download is tried.
+
+    ``first_contact`` attempts are made while nothing has arrived at all, ``attempts`` in a row without a new byte
+    later on, and never more than ``in_all``. Delays and timeouts are in seconds.
+    """
+
+    first_contact: int = 2
+    attempts: int = 5
+    in_all: int = 100
+    first_delay: float = 0.5
+    longest_delay: float = 8.0
+    connect_timeout: float = 10.0
+    read_timeout: float = 30.0
+
+
+def open_client(patience: Patience, certificates: str = "") -> httpx.AsyncClient:
+    """A client that honours the proxies and certificates of the environment. Raises ``FetchError``."""
+    try:
+        verify = ssl.create_default_context(cafile=certificates) if certificates else True
+    except OSError as error:
+        raise FetchError(f"{certificates} holds no certificates", remedy="correct PIP_CERT or pip's cert") from error
+    return httpx.AsyncClient(
+        follow_redirects=True,
+        timeout=httpx.Timeout(patience.read_timeout, connect=patience.connect_timeout),
+        verify=verify,
+        # A compressed transfer could not be resumed by byte offset.
+        headers={"User-Agent": f"mai/{__version__}", "Accept-Encoding": "identity"},
+    )
+
+
+def host_of(url: str) -> str:
+    """The host and port of a URL, without the password it may hold."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def refused(response: httpx.Response) -> FetchError:
+    """The error for an answer that will not change by asking again."""
+    status, host, name = response.status_code, host_of(str(response.url)), response.url.path.rpartition("/")[2]
+    if status in (401, 403):
+        return FetchError(f"{host} does not let you read {name} ({status})", remedy="check your access and token")
+    if status in (404, 410):
+        return FetchError(f"{host} has no {name}", remedy="check the spelling of the source")
+    return FetchError(f"{host} answered {status} for {name}", remedy="try again later")
+
+
+def unreachable(url: str, error: Exception) -> Offline:
+    """The error for a host that did not answer, or stopped answering."""
+    text = str(error) or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return Offline(
+            f"{host_of(url)} shows a certificate that is not trusted here",
+            remedy="set SSL_CERT_FILE (for the package index PIP_CERT) to your network's certificates",
+            detail=text,
+        )
+    return Offline(
+        f"{host_of(url)} cannot be reached",
+        remedy="check the network and run the same again: what has arrived is kept",
+        detail=text,
+    )
+
+
+def not_written(error: OSError, path: Path) -> FetchError:
+    """The error for a file that could not be written."""
+    if error.errno in _NO_ROOM:
+        return DiskFull(f"the disk of {path.parent} is full", remedy="free some room and run the same again")
+    return FetchError(f"{path.parent} cannot be written: {error.strerror}", remedy="check its permissions")
+
+
+class _Again(Exception):
+    """An answer that may be different soon; ``delay`` in seconds when the server named one."""
+
+    def __init__(self, error: FetchError, delay: float = 0.0) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.delay = delay
+
+
+class _Partial:
+    """``FILE.part`` and what is known about the version of the URL it holds."""
+
+    def __init__(self, target: Path, part: Part) -> None:
+        self.path = target.with_name(target.name + ".part")
+        self._note = target.with_name(target.name + ".part.json")
+        self._url = part.url
+        self._sha256 = part.sha256
+
+    @property
+    def size(self) -> int:
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def validator(self) -> str | None:
+        """The version of what has arrived, empty if its digest alone tells; None if it is not to be continued."""
+        try:
+            note = json.loads(self._note.read_bytes())
+            known: tuple[str, str, str] = note["url"], note["sha256"], note["validator"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        url, sha256, validator = known
+        # A published digest identifies the content, whichever mirror it comes from.
+        if url != self._url:
+            return "" if sha256 and sha256 == self._sha256 else None
+        return validator or ("" if sha256 and sha256 == self._sha256 else None)
+
+    def restart(self, validator: str) -> None:
+        """Forget what has arrived: the note is written only when nothing of another version is left."""
+        with open(self.path, "wb"):
+            pass
+        replace_file(self._note, json.dumps({"url": self._url, "sha256": self._sha256, "validator": validator}))
+
+    def append(self, chunk: bytearray) -> None:
+        with open(self.path, "ab", buffering=0) as file:
+            left = memoryview(chunk)
+            while left:
+                left = left[file.write(left) :]
+
+    def appending(self, chunk: bytearray) -> Callable[[object], None]:
+        return lambda _: self.append(chunk)
+
+    def discard(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._note.unlink(missing_ok=True)
+
+    def publish(self, target: Path) -> None:
+        os.replace(self.path, target)
+        self._note.unlink(missing_ok=True)
+
+
+class Downloader:
+    """Downloads over one client.
+
+    ``report`` is called with the bytes that are here and the bytes there are (0 when unknown), ``room`` with the
+    bytes still to come: it raises ``DiskFull`` when they will not fit.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, patience: Patience) -> None:
+        self._client = client
+        self._patience = patience
+
+    async def download(self, part: Part, target: Path, *, report: Report, room: Room) -> None:
+        """Have ``part`` in ``target``, continuing what an earlier download left.
+
+        Raises ``Offline``, ``ChecksumMismatch``, ``DiskFull`` or ``FetchError``. After ``Offline`` and a
+        cancellation what arrived is kept; a full disk is given back.
+        """
+        partial = _Partial(target, part)
+        try:
+            continued = partial.size > 0
+            await self._until_complete(part, partial, report, room)
+            if not await self._is_published(part, partial) and continued:
+                log.warning("resumed download is damaged, fetched anew", extra={"file": target.name})
+                partial.discard()
+                await self._until_complete(part, partial, report, room)
+            if not await self._is_published(part, partial):
+                partial.discard()
+                raise ChecksumMismatch(
+                    f"what {host_of(part.url)} sent for {target.name} is not what was published",
+                    remedy="try again later, or another source",
+                )
+            await in_thread(lambda _: sync_to_disk(partial.path))
+            partial.publish(target)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                partial.discard()
+            raise not_written(error, target) from error
+
+    async def _is_published(self, part: Part, partial: _Partial) -> bool:
+        if not part.sha256:
+            return True
+        return await in_thread(lambda stop: _sha256(partial.path, stop)) == part.sha256.lower()
+
+    async def _until_complete(self, part: Part, partial: _Partial, report: Report, room: Room) -> None:
+        fruitless, allowed = 0, self._patience.first_contact
+        last: httpx.TransportError | _Again
+        for _ in range(self._patience.in_all):
+            before = partial.size
+            try:
+                return await self._attempt(part, partial, report, room)
+            except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:
+                raise FetchError(f"{host_of(part.url)} cannot be read: {error}", remedy="check the source") from error
+            except (httpx.TransportError, _Again) as error:
+                last = error
+            if partial.size > before:
+                fruitless, allowed = 0, self._patience.attempts
+            else:
+                fruitless += 1
+            if fruitless >= allowed:
+                break
+            log.info("download interrupted", extra={"host": host_of(part.url), "why": repr(last)})
+            await asyncio.sleep(self._delay(last, fruitless))
+        raise last.error if isinstance(last, _Again) else unreachable(part.url, last) from last
+
+    def _delay(self, error: Exception, fruitless: int) -> float:
+        asked = error.delay if isinstance(error, _Again) else 0.0
+        doubling = self._patience.first_delay * 2.0 ** max(0, fruitless - 1)
+        return min(max(asked, doubling), self._patience.longest_delay)
+
+    async def _attempt(self, part: Part, partial: _Partial, report: Report, room: Room) -> None:
+        validator = partial.validator()
+        have = partial.size if validator is not None else 0
+        if have and have == part.size:
+            return
+        headers = dict(part.headers)
+        if have:
+            headers["Range"] = f"bytes={have}-"
+            if validator:
+                headers["If-Range"] = validator
+        async with self._client.stream("GET", part.url, headers=headers) as response:
+            self._accept(response, part)
+            start, total = _extent(response)
+            if response.status_code == 416:
+                if have and total == have:
+                    return
+                partial.discard()
+                raise _Again(refused(response))
+            if part.size and total and total != part.size:
+                raise ChecksumMismatch(
+                    f"{host_of(part.url)} offers {total} bytes, {part.size} were published",
+                    remedy="try again later, or another source",
+                )
+            now = _validator(response)
+            if start != have or (validator and now and validator != now):
+                # The server sent the whole, or a piece of something else.
+                if start:
+                    partial.discard()
+                    raise _Again(refused(response))
+                have = 0
+            if have == 0:
+                partial.restart(now)
+            total = total or part.size
+            room(max(0, total - have))
+            await self._receive(response, partial, have, total, report)
+
+    def _accept(self, response: httpx.Response, part: Part) -> None:
+        """Let through only answers that carry the file, or say that none of it is left to send."""
+        if response.url.scheme == "http" and part.url.startswith("https:"):
+            raise FetchError(f"{host_of(part.url)} redirects to an unencrypted address", remedy="use another source")
+        if response.status_code in _PASSING:
+            wait = response.headers.get("Retry-After", "")
+            raise _Again(refused(response), float(wait) if wait.isdecimal() else 0.0)
+        if response.status_code not in (200, 206, 416):
+            raise refused(response)
+
+    async def _receive(
+        self, response: httpx.Response, partial: _Partial, done: int, total: int, report: Report
+    ) -> None:
+        report(done, total)
+        waiting = bytearray()
+        try:
+            async for piece in response.aiter_raw():
+                waiting += piece
+                if len(waiting) >= _CHUNK:
+                    chunk, waiting = waiting, bytearray()
+                    await in_thread(partial.appending(chunk))
+                    done += len(chunk)
+                    report(done, total)
+        finally:
+            # Also after a dropped connection: what was paid for is kept.
+            partial.append(waiting)
+        report(done + len(waiting), total)
+        if total and partial.size != total:
+            raise httpx.RemoteProtocolError(f"{partial.size} of {total} bytes arrived")
+
+
+def _extent(response: httpx.Response) -> tuple[int, int]:
+    """Where the body starts within the file, and the size of the file; 0 when unknown."""
+    if response.status_code == 200:
+        return 0, int(response.headers.get("Content-Length", "0"))
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if match is None:
+        return 0, 0
+    return int(match["start"] or 0), 0 if match["total"] == "*" else int(match["total"])
+
+
+def _validator(response: httpx.Response) -> str:
+    """What If-Range may be asked with: a strong entity tag, else a date (RFC 9110, 13.1.5)."""
+    tag: str = response.headers.get("ETag", "")
+    return tag if tag and not tag.startswith("W/") else str(response.headers.get("Last-Modified", ""))
+
+
+def _sha256(path: Path, stop: threading.Event) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while not stop.is_set() and (chunk := file.read(_HASH_CHUNK)):
+            digest.update(chunk)
+    return digest.hexdigest()
