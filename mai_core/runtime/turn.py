@@ -10,7 +10,7 @@ from mai_core.policy.context import Receipt
 from mai_core.policy.messages import Message, ReasoningDelta, TextDelta, Usage
 from mai_core.policy.selection import Decision
 
-__all__ = ["FellBack", "Fetching", "Loading", "ModelChosen", "Reply", "TurnEnd", "TurnEvent"]
+__all__ = ["Explanation", "FellBack", "Fetching", "Loading", "ModelChosen", "Reply", "TurnEnd", "TurnEvent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +71,16 @@ class TurnEnd:
 
 
 TurnEvent = Fetching | ModelChosen | Loading | TextDelta | ReasoningDelta | FellBack | TurnEnd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a model was chosen, or with ``dry_run`` would be.
+
+    ``made`` is when, in seconds since the epoch; ``receipt`` says what the model was not shown.
+    """
+
+    decision: Decision
+    receipt: Receipt | None = None
+    made: float | None = None
+    dry_run: bool = False

@@ -1,0 +1,102 @@
+"""Gathers what a decision depends on, and decides: the bridge from the world to ``policy``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from mai_core.plugin.isolation import StrategyRunner
+from mai_core.policy.decision import decide
+from mai_core.policy.explanation import smallest_flip
+from mai_core.policy.feasibility import Limits, Situation
+from mai_core.policy.features import TaskFeatures
+from mai_core.policy.health import FORGET_SECONDS, health_after
+from mai_core.policy.selection import Decision
+from mai_core.policy.stability import StabilityRules
+from mai_core.runtime.catalog import Catalog
+from mai_core.runtime.monitor import Monitor
+from mai_core.runtime.pool import Pool
+from mai_core.runtime.store import Store
+
+__all__ = ["Decider"]
+
+
+class Decider:
+    """Decides which model serves a turn, on the state of the world at that moment."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        pool: Pool,
+        monitor: Monitor,
+        strategies: StrategyRunner,
+        store: Store,
+        limits: Limits,
+        rules: StabilityRules,
+        arbiter: str,
+        now: Callable[[], float],
+    ) -> None:
+        self._catalog = catalog
+        self._pool = pool
+        self._monitor = monitor
+        self._strategies = strategies
+        self._store = store
+        self._limits = limits
+        self._rules = rules
+        self._arbiter = arbiter
+        self._now = now
+        self._failures: dict[str, list[float]] | None = None
+
+    async def situation(self, features: TaskFeatures, *, current: str | None, pinned: str | None) -> Situation:
+        """Everything a decision depends on, as it is now."""
+        models, loaded, speeds = await asyncio.gather(
+            self._catalog.current(), self._pool.loaded(), asyncio.to_thread(self._store.speeds)
+        )
+        now = self._now()
+        failures = await self._known_failures()
+        return Situation(
+            models=models,
+            snapshot=await asyncio.to_thread(self._monitor.refresh),
+            features=features,
+            limits=self._limits,
+            loaded=loaded,
+            current=current,
+            pinned=pinned,
+            health={key: health_after(times, now) for key, times in failures.items()},
+            speeds=speeds,
+            not_chat=self._catalog.not_chat,
+        )
+
+    async def decide(self, situation: Situation, *, explain: bool = False) -> Decision:
+        """The decision; with ``explain`` also the smallest change that would flip it."""
+        return await asyncio.to_thread(self._explained if explain else self._decided, situation)
+
+    async def failed(self, key: str, backend: str, error: str) -> None:
+        """Remember that a model failed."""
+        failures = await self._known_failures()
+        failures.setdefault(key, []).append(self._now())
+        await asyncio.to_thread(self._store.record_failure, key=key, backend=backend, error=error)
+
+    async def worked(self, key: str) -> None:
+        """Forget a model's failures: it answered, or the person asked for it."""
+        failures = await self._known_failures()
+        if failures.pop(key, None):
+            await asyncio.to_thread(self._store.forgive, key)
+
+    def _decided(self, situation: Situation) -> Decision:
+        return decide(situation, self._strategies.ballots, arbiter=self._arbiter, rules=self._rules)
+
+    def _explained(self, situation: Situation) -> Decision:
+        return replace(self._decided(situation), flip=smallest_flip(situation, self._decided))
+
+    async def _known_failures(self) -> dict[str, list[float]]:
+        if self._failures is None:
+            rows: Sequence[tuple[str, str, str, float]] = await asyncio.to_thread(
+                self._store.failures, self._now() - FORGET_SECONDS
+            )
+            self._failures = {}
+            for key, _, _, at in rows:
+                self._failures.setdefault(key, []).append(at)
+        return self._failures

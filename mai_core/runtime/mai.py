@@ -1,0 +1,379 @@
+"""AsyncMai: a conversation with whichever local model serves best."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from mai_core.errors import MaiError
+from mai_core.paths import Paths
+from mai_core.plugin.events import ModelSwitched, TurnFinished
+from mai_core.plugin.interfaces import FetchProgress
+from mai_core.plugin.registry import PluginRegistry
+from mai_core.policy.features import TaskFeatures, classify, estimate_tokens
+from mai_core.policy.messages import Conversation, GenerationOptions, Message, Role, StopReason
+from mai_core.policy.models import ModelProfile
+from mai_core.policy.selection import Decision
+from mai_core.runtime.answering import Answer, Answering, Emit
+from mai_core.runtime.assembly import assemble, limits_of, rules_of
+from mai_core.runtime.catalog import Catalog
+from mai_core.runtime.decider import Decider
+from mai_core.runtime.manager import ModelManager
+from mai_core.runtime.monitor import Monitor
+from mai_core.runtime.pool import LoadRecord, Pool
+from mai_core.runtime.presence import Presence, ProcessState, others
+from mai_core.runtime.prompting import Prompter
+from mai_core.runtime.status import ModelRow, Status
+from mai_core.runtime.store import Store
+from mai_core.runtime.turn import Explanation, Reply, TurnEnd, TurnEvent
+
+if TYPE_CHECKING:
+    from mai_core.settings.layers import LoadedSettings
+
+__all__ = ["AsyncMai"]
+
+log = logging.getLogger("mai")
+
+
+class AsyncMai:
+    """The assistant. Use it as an async context manager, or call ``open`` and ``shutdown``.
+
+    Opening is cheap: no model is loaded before it is needed. One conversation is in use at a time, unless a call
+    names another; turns of one conversation follow each other, turns of several may run at once.
+    """
+
+    def __init__(self, loaded: LoadedSettings, paths: Paths, registry: PluginRegistry, store: Store) -> None:
+        from mai_core.settings import load_catalogue
+
+        settings = loaded.settings
+        known = load_catalogue(paths)
+        parts = assemble(settings, registry, paths, known)
+        limits = limits_of(settings)
+        self.loaded = loaded
+        self.paths = paths
+        self.registry = registry
+        self.store = store
+        self.conversation: str | None = None
+        self._backends = parts.backends
+        self._strategies = parts.strategies
+        self._monitor = Monitor(parts.probes, settings.monitor, limits)
+        self._catalog = Catalog(parts.backends, known)
+        self._pool = Pool(
+            parts.backends,
+            snapshot=lambda: asyncio.to_thread(self._monitor.refresh),
+            limits=limits,
+            on_load=self._loaded,
+        )
+        decider = Decider(
+            catalog=self._catalog,
+            pool=self._pool,
+            monitor=self._monitor,
+            strategies=parts.strategies,
+            store=store,
+            limits=limits,
+            rules=rules_of(settings),
+            arbiter=settings.selection.arbiter,
+            now=time.time,
+        )
+        self.manager = ModelManager(
+            backends=parts.backends,
+            catalog=self._catalog,
+            pool=self._pool,
+            monitor=self._monitor,
+            decider=decider,
+            answering=Answering(
+                backends=parts.backends,
+                pool=self._pool,
+                prompter=Prompter(parts.transfer, settings.context, store),
+                decider=decider,
+                minimum_context=settings.context.minimum,
+            ),
+            store=store,
+            limits=limits,
+            fetch_starter=settings.starter.fetch == "auto",
+            unavailable=parts.unavailable,
+        )
+        self._presence: Presence | None = None
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._background: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def open(
+        cls,
+        loaded: LoadedSettings | None = None,
+        *,
+        paths: Paths | None = None,
+        environment: Mapping[str, str] | None = None,
+        registry: PluginRegistry | None = None,
+    ) -> AsyncMai:
+        """A Mai with these settings, or with the person's own.
+
+        Raises ``SettingsError`` for settings that cannot be read and ``StoreError`` for a database that cannot be
+        opened.
+        """
+        from mai_core.settings import load_settings
+
+        environment = os.environ if environment is None else environment
+        paths = paths or Paths.of(environment)
+        loaded = loaded or load_settings(paths, environment)
+        registry = registry or PluginRegistry.discover(blocked=loaded.settings.plugins.blocked)
+        store = await asyncio.to_thread(Store.open, paths.database, now=time.time)
+        try:
+            mai = cls(loaded, paths, registry, store)
+        except BaseException:
+            store.close()
+            raise
+        mai._monitor.start()
+        return mai
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.shutdown()
+
+    async def process_message(self, text: str, *, conversation: str | None = None) -> Reply:
+        """Answer ``text`` and return the whole reply. Raises what ``stream`` raises."""
+        async with aclosing(self.stream(text, conversation=conversation)) as events:
+            async for event in events:
+                if isinstance(event, TurnEnd):
+                    return event.reply
+        raise AssertionError("a turn ends with TurnEnd or an error")
+
+    async def stream(self, text: str, *, conversation: str | None = None) -> AsyncGenerator[TurnEvent, None]:
+        """Answer ``text``, event by event; the last is ``TurnEnd``.
+
+        The message is on disk before anything else happens. Closing the stream stops the model; what it wrote until
+        then is kept. Raises the ``MaiError`` that says why there is no answer: the message is kept all the same.
+        """
+        # Everything of a turn runs in one task. The queue needs no bound: a reply is no longer than its window.
+        events: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
+        turn = asyncio.create_task(self._turn(text, conversation, events.put_nowait))
+        turn.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
+                yield event
+            yield TurnEnd(await turn)
+        finally:
+            if not turn.done():
+                turn.cancel()
+                await asyncio.gather(turn, return_exceptions=True)
+
+    async def get_conversation_history(self, conversation: str | None = None) -> Conversation:
+        """The conversation in use, or the one named, with all its messages."""
+        wanted = conversation or self.conversation
+        if wanted is None:
+            return Conversation(id="")
+        return await asyncio.to_thread(self.store.conversation, wanted)
+
+    async def get_status(self) -> Status:
+        """The state of everything, the other Mai processes of this person included."""
+        status = await self.manager.get_current_model_status()
+        notes = await asyncio.to_thread(lambda: tuple(others(self._notes)))
+        return replace(status, processes=notes)
+
+    async def models(self) -> tuple[ModelRow, ...]:
+        """Every model and how it stands now."""
+        return await self.manager.models()
+
+    async def explain(self, prompt: str | None = None, *, conversation: str | None = None) -> Explanation:
+        """Why the last model was chosen, or with ``prompt`` which one would be, without loading any."""
+        if prompt is not None:
+            decision = await self.manager.select_best_model(await self._features(prompt, conversation), explain=True)
+            return Explanation(decision=decision, dry_run=True)
+        stored = await asyncio.to_thread(self.store.last_decision, conversation or self.conversation)
+        if stored is None:
+            raise MaiError("no decision was made yet", remedy='ask something first, or try mai why "a question"')
+        return Explanation(decision=stored.decision, receipt=stored.receipt, made=stored.made)
+
+    async def switch(self, key: str | None, *, here_only: bool = False) -> str | None:
+        """Pin a model for the coming turns, or release the pin with None; see ``ModelManager.switch_model``."""
+        return await self.manager.switch_model(key, here_only=here_only)
+
+    async def fetch(
+        self, source: str, *, sha256: str = "", progress: Callable[[FetchProgress], None] | None = None
+    ) -> ModelProfile:
+        """Bring a model to this disk."""
+        return await self.manager.fetch(source, sha256=sha256, progress=progress)
+
+    async def remove(self, key: str) -> int:
+        """Delete a model that Mai put on this disk; returns the bytes freed."""
+        return await self.manager.remove(key)
+
+    async def new_conversation(self) -> str:
+        """Begin a conversation and use it from now on; returns its id."""
+        self.conversation = (await asyncio.to_thread(self.store.new_conversation)).id
+        return self.conversation
+
+    async def resume(self, conversation: str | None = None) -> Conversation:
+        """Use an earlier conversation, the latest when none is named, and return it."""
+        if conversation is not None:
+            found: Conversation | None = await asyncio.to_thread(self.store.conversation, conversation)
+        else:
+            found = await asyncio.to_thread(self.store.latest)
+        if found is None:
+            raise MaiError("there is no conversation to continue", remedy="begin one: mai chat")
+        self.conversation = found.id
+        return found
+
+    async def prepare(self) -> None:
+        """Load the likely model in the background, while the person types. Failing here only costs the head start."""
+
+        async def preload() -> None:
+            try:
+                await self.manager.preload_model()
+                await self._note("idle")
+            except MaiError as error:
+                log.info("nothing was preloaded", extra={"reason": str(error)})
+
+        task = asyncio.create_task(preload())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def shutdown(self) -> None:
+        """Stop everything Mai started: loads, engines, probes. Safe to call twice."""
+        for task in tuple(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._catalog.close()
+        await self._pool.close()
+        closed = await asyncio.gather(*(b.close() for b in self._backends.values()), return_exceptions=True)
+        for name, outcome in zip(self._backends, closed, strict=True):
+            if isinstance(outcome, Exception):
+                log.error("backend did not close", extra={"backend": name}, exc_info=outcome)
+        self._monitor.close()
+        self._strategies.close()
+        if self._presence is not None:
+            self._presence.close()
+        await asyncio.to_thread(self.store.close)
+
+    async def _turn(self, text: str, conversation: str | None, emit: Emit) -> Reply:
+        if not text.strip():
+            raise MaiError("there is nothing to answer", remedy="say something")
+        started = time.monotonic()
+        name = conversation or self.conversation or await self.new_conversation()
+        async with self._turns.setdefault(name, asyncio.Lock()):
+            asked = await asyncio.to_thread(self.store.append, name, Message(role=Role.USER, content=text))
+            features = await self._features(text, name)
+            messages = (await asyncio.to_thread(self.store.conversation, name)).messages
+            await self._note("answering", name)
+            previous, answer = self.manager.current, Answer()
+            try:
+                decision = await self.manager.generate_response(answer, name, messages, features, self._options(), emit)
+            except BaseException as error:
+                stopped = isinstance(error, asyncio.CancelledError)
+                await asyncio.shield(self._keep(name, answer, StopReason.CANCELLED if stopped else StopReason.FAILED))
+                raise
+            finally:
+                await asyncio.shield(self._note("idle", name))
+            seconds = time.monotonic() - started
+            first = (answer.first_token or time.monotonic()) - started
+            reply = await asyncio.to_thread(self._stored, name, asked, answer, decision, first, seconds)
+            self._tell(previous, reply)
+            return reply
+
+    def _stored(
+        self, name: str, asked: Message, answer: Answer, decision: Decision, first: float, seconds: float
+    ) -> Reply:
+        message = self.store.append(
+            name, Message(role=Role.ASSISTANT, content=answer.text, model=answer.model, stop=answer.stop)
+        )
+        number = self.store.save_decision(name, asked.id, decision)
+        self.store.save_receipt(number, answer.receipt)
+        model = next((m for m in self._catalog.models if m.key == answer.model), None)
+        self.store.record_reply(
+            key=answer.model,
+            backend=model.backend if model else "",
+            usage=answer.usage,
+            first_token_seconds=first,
+        )
+        return Reply(
+            message=message,
+            conversation=name,
+            usage=answer.usage,
+            decision=decision,
+            receipt=answer.receipt,
+            first_token_seconds=first,
+            seconds=seconds,
+        )
+
+    async def _keep(self, name: str, answer: Answer, stop: StopReason) -> None:
+        """Store what was shown of an answer that did not come to its end."""
+        if answer.text:
+            message = Message(role=Role.ASSISTANT, content=answer.text, model=answer.model, stop=stop)
+            await asyncio.to_thread(self.store.append, name, message)
+
+    def _tell(self, previous: str | None, reply: Reply) -> None:
+        model, reason = reply.message.model, reply.decision.reason
+        if model != previous:
+            log.info(
+                "model switched", extra={"previous": previous, "current": model, "move": reply.decision.move.value}
+            )
+            self.registry.model_switched(
+                ModelSwitched(previous=previous, current=model, reason=reason, seconds=reply.first_token_seconds)
+            )
+        self.registry.turn_finished(
+            TurnFinished(
+                conversation=reply.conversation,
+                model=model,
+                stop=reply.message.stop or StopReason.STOP,
+                usage=reply.usage,
+                first_token_seconds=reply.first_token_seconds,
+                seconds=reply.seconds,
+            )
+        )
+
+    async def _features(self, text: str, conversation: str | None) -> TaskFeatures:
+        """What ``text`` asks for as the next message of a conversation."""
+        name = conversation or self.conversation
+        messages = (await asyncio.to_thread(self.store.conversation, name)).messages if name else ()
+        if messages and messages[-1].role is Role.USER:
+            messages = messages[:-1]
+        history = sum(estimate_tokens(m.content) for m in messages) + estimate_tokens(
+            self.loaded.settings.context.system_prompt
+        )
+        read = history if self.manager.current and messages else 0
+        return classify(text, history_tokens=history, cached_tokens=read)
+
+    def _options(self) -> GenerationOptions:
+        return GenerationOptions(**self.loaded.settings.generation.model_dump())
+
+    def _loaded(self, record: LoadRecord) -> None:
+        """Remember what a load took, off the event loop."""
+        asyncio.get_running_loop().run_in_executor(None, self._record_load, record)
+
+    def _record_load(self, record: LoadRecord) -> None:
+        self.store.record_load(
+            key=record.key,
+            backend=record.backend,
+            context=record.context,
+            predicted=record.predicted,
+            observed=record.observed,
+            seconds=record.seconds,
+        )
+
+    @property
+    def _notes(self) -> Path:
+        return self.paths.state / "processes"
+
+    async def _note(self, state: ProcessState, conversation: str | None = None) -> None:
+        """Tell other terminals what this process is doing."""
+        if self._presence is None:
+            self._presence = await asyncio.to_thread(Presence, self._notes, command=" ".join(sys.argv[:2]))
+        self._presence.update(
+            state=state,
+            model=self.manager.current,
+            conversation=conversation or self.conversation,
+            loaded=await self._pool.loaded(),
+        )

@@ -1,0 +1,215 @@
+"""ModelManager: the models as one thing to ask, to switch and to answer with."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from mai_core.errors import BackendUnavailable, MaiError, NothingFits, UnknownModel
+from mai_core.plugin.interfaces import Backend, FetchProgress, ModelFetcher
+from mai_core.policy.feasibility import Limits, feasible
+from mai_core.policy.features import TaskFeatures
+from mai_core.policy.messages import GenerationOptions, Message
+from mai_core.policy.models import ModelProfile
+from mai_core.policy.selection import Decision, Rejection, RejectionReason
+from mai_core.runtime.answering import Answer, Answering, Emit
+from mai_core.runtime.catalog import Catalog
+from mai_core.runtime.decider import Decider
+from mai_core.runtime.monitor import Monitor
+from mai_core.runtime.pool import Pool
+from mai_core.runtime.status import BackendStatus, ModelRow, Status
+from mai_core.runtime.store import Store
+from mai_core.runtime.turn import Fetching, ModelChosen
+
+__all__ = ["ModelManager"]
+
+log = logging.getLogger("mai.manager")
+
+
+class ModelManager:
+    """Selects, switches, preloads and answers; knows which model is in use.
+
+    ``pinned`` holds for this process only and comes before the pin all processes of this person share.
+    """
+
+    def __init__(
+        self,
+        *,
+        backends: Mapping[str, Backend],
+        catalog: Catalog,
+        pool: Pool,
+        monitor: Monitor,
+        decider: Decider,
+        answering: Answering,
+        store: Store,
+        limits: Limits,
+        fetch_starter: bool,
+        unavailable: Sequence[BackendStatus] = (),
+    ) -> None:
+        self._backends = backends
+        self._catalog = catalog
+        self._pool = pool
+        self._monitor = monitor
+        self._decider = decider
+        self._answering = answering
+        self._store = store
+        self._limits = limits
+        self._fetch_starter = fetch_starter
+        self._unavailable = tuple(unavailable)
+        self._fetching = asyncio.Lock()
+        self.pinned: str | None = None
+        self.current: str | None = None
+
+    async def select_best_model(self, features: TaskFeatures, *, explain: bool = False) -> Decision:
+        """The model that would serve such a turn best now; loads nothing."""
+        situation = await self._decider.situation(features, current=self.current, pinned=await self.pin())
+        return await self._decider.decide(situation, explain=explain)
+
+    async def switch_model(self, key: str | None, *, here_only: bool = False) -> str | None:
+        """Pin a model for the coming turns, or release the pin with None; returns the full key.
+
+        ``here_only`` pins it for this process alone. Raises ``UnknownModel`` naming the nearest keys.
+        """
+        resolved = None
+        if key is not None:
+            await self._catalog.current()
+            resolved = self._catalog.resolve(key).key
+            await self._decider.worked(resolved)
+        if here_only:
+            self.pinned = resolved
+        else:
+            self.pinned = None
+            await asyncio.to_thread(self._store.pin, resolved)
+        log.info("model pinned" if resolved else "pin released", extra={"model": resolved})
+        return resolved
+
+    async def generate_response(
+        self,
+        answer: Answer,
+        conversation: str,
+        messages: Sequence[Message],
+        features: TaskFeatures,
+        options: GenerationOptions,
+        emit: Emit,
+    ) -> Decision:
+        """Decide, load and answer into ``answer``, fetching the starter model first when there is none at all.
+
+        Raises ``NothingFits`` when no model can run, else what the last model failed with.
+        """
+        await self._ensure_a_model(emit)
+        decision = await self.select_best_model(features)
+        emit(ModelChosen(decision))
+        if decision.choice is None:
+            raise self._nothing_fits(decision.rejections)
+        models = {m.key: m for m in self._catalog.models}
+        await self._answering.answer(answer, conversation, messages, decision, models, options, emit)
+        self.current = answer.model
+        return decision
+
+    async def preload_model(self, key: str | None = None) -> str | None:
+        """Load ``key``, or what an ordinary turn would get, and leave it idle; returns what is loaded.
+
+        Loads nothing when nothing fits. Raises ``UnknownModel`` or what the load fails with.
+        """
+        await self._catalog.current()
+        pinned = self._catalog.resolve(key).key if key else await self.pin()
+        situation = await self._decider.situation(TaskFeatures(), current=self.current, pinned=pinned)
+        decision = await self._decider.decide(situation)
+        candidate = decision.candidate(decision.choice)
+        if candidate is None or (key and candidate.key != pinned):
+            return None
+        model = next(m for m in self._catalog.models if m.key == candidate.key)
+        async with self._pool.acquire(model, candidate.plan):
+            return model.key
+
+    async def get_current_model_status(self) -> Status:
+        """The model in use, what is loaded, the state of the machines and of the backends."""
+        await self._catalog.current()
+        snapshot = await asyncio.to_thread(self._monitor.refresh)
+        return Status(
+            current=self.current or await asyncio.to_thread(self._store.last_model),
+            pinned=await self.pin(),
+            loaded=await self._pool.loaded(),
+            resources=snapshot,
+            backends=(*self._catalog.statuses, *self._unavailable),
+            probe_faults=self._monitor.faults,
+        )
+
+    async def models(self) -> tuple[ModelRow, ...]:
+        """Every model and how it stands now."""
+        await self._catalog.current()
+        pinned = await self.pin()
+        situation = await self._decider.situation(TaskFeatures(), current=self.current, pinned=pinned)
+        found = feasible(situation)
+        candidates = {c.key: c for c in found.candidates}
+        rejections = {r.key: r for r in found.rejections}
+        loaded = {m.key: m for m in situation.loaded}
+        return tuple(
+            ModelRow(
+                profile=m,
+                candidate=candidates.get(m.key),
+                rejection=rejections.get(m.key),
+                loaded=loaded.get(m.key),
+                pinned=m.key == pinned,
+            )
+            for m in situation.models
+        )
+
+    async def pin(self) -> str | None:
+        """The pinned model: this process's own, else the one all share."""
+        return self.pinned or await asyncio.to_thread(self._store.pinned)
+
+    async def fetch(
+        self, source: str, *, sha256: str = "", progress: Callable[[FetchProgress], None] | None = None
+    ) -> ModelProfile:
+        """Bring a model to this disk through the first backend that can; see ``ModelFetcher.fetch``."""
+        model = await self._fetcher().fetch(source, sha256=sha256, progress=progress)
+        await self._catalog.refresh()
+        return next((m for m in self._catalog.models if m.location == model.location), model)
+
+    async def remove(self, key: str) -> int:
+        """Delete an installed model; returns the bytes freed."""
+        await self._catalog.current()
+        model = self._catalog.resolve(key)
+        backend = self._backends.get(model.backend)
+        if not model.installed or not isinstance(backend, ModelFetcher):
+            raise UnknownModel(f"{model.key} is not on this disk", remedy="mai models lists what is")
+        await self._pool.unload(model.key)
+        freed = await backend.remove(model)
+        await self._catalog.refresh()
+        return freed
+
+    async def _ensure_a_model(self, emit: Emit) -> None:
+        """Fetch the starter when no model that converses is installed anywhere."""
+        async with self._fetching:
+            models = await self._catalog.current()
+            if any(m.installed and m.key not in self._catalog.not_chat for m in models):
+                return
+            starter = self._catalog.starter
+            if starter is None or not self._fetch_starter:
+                raise NothingFits(
+                    "there is no model yet", remedy="fetch one: mai pull KEY (mai models --all lists some)"
+                )
+            await self.fetch(starter.key, progress=lambda p: emit(Fetching(starter.key, p)))
+
+    def _fetcher(self) -> ModelFetcher:
+        for backend in self._backends.values():
+            if isinstance(backend, ModelFetcher):
+                return backend
+        raise BackendUnavailable(
+            "no backend that is on can fetch models",
+            remedy="turn one on: mai config set backends.embedded.enabled true",
+        )
+
+    def _nothing_fits(self, rejections: Sequence[Rejection]) -> MaiError:
+        """The nearest miss among what is installed, in words."""
+        installed = [r for r in rejections if r.reason is not RejectionReason.NOT_INSTALLED]
+        if not installed:
+            errors = [s.error for s in (*self._catalog.statuses, *self._unavailable) if s.error]
+            return NothingFits("no backend offers a model" + (f": {errors[0]}" if errors else ""))
+        nearest = min(installed, key=lambda r: (r.reason is not RejectionReason.MEMORY, r.missing))
+        return NothingFits(
+            f"none of {len(installed)} models can run now; nearest is {nearest.key}: {nearest.message}",
+            remedy=nearest.remedy or "mai models shows them all",
+        )

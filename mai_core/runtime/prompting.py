@@ -1,0 +1,107 @@
+"""Fits a conversation to the window actually loaded, counted by that model's own tokenizer. Runs every turn."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from mai_core.errors import ContextExceeded, PluginError
+from mai_core.plugin.interfaces import Backend, ContextTransfer
+from mai_core.policy.context import ContextBudget, TransferPlan, TransferRequest
+from mai_core.policy.messages import Message, Role
+from mai_core.policy.models import LoadedModel
+from mai_core.runtime.store import Store
+from mai_core.settings.model import ContextSettings
+
+__all__ = ["Prompter"]
+
+REMEMBERED_COUNTS = 20_000
+
+
+class Prompter:
+    """Turns a conversation into the messages a loaded model gets to see."""
+
+    def __init__(self, transfer: ContextTransfer, settings: ContextSettings, store: Store) -> None:
+        self._transfer = transfer
+        self._settings = settings
+        self._store = store
+        self._counts: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+    async def prompt(
+        self,
+        conversation: str,
+        messages: Sequence[Message],
+        instance: LoadedModel,
+        backend: Backend,
+        *,
+        shown: str = "",
+        shrink: float = 1.0,
+    ) -> TransferPlan:
+        """What to send. ``shown`` is the beginning of an answer the model has to go on with.
+
+        ``shrink`` below 1 makes the window smaller than it is, after the engine found a prompt too long. Raises
+        ``ContextExceeded`` when the window cannot hold even the last message.
+        """
+        system = Message(role=Role.SYSTEM, content=self._settings.system_prompt, pinned=True)
+        whole = ((system, *messages) if system.content else tuple(messages)) + self._prefill(shown)
+        tokens = await self._count(backend, instance, [m.content for m in whole])
+        ahead = len(whole) - 1 if shown else len(whole)
+        window = int(instance.plan.context * shrink)
+        reserve = min(self._settings.reserve, window // 4)
+        budget = ContextBudget(
+            window=window - sum(tokens[ahead:]),
+            reserve=reserve,
+            trigger=self._settings.trigger,
+            target=self._settings.target,
+        )
+        state = await asyncio.to_thread(self._store.context_state, conversation)
+        request = TransferRequest(
+            messages=whole[:ahead],
+            tokens=tuple(tokens[:ahead]),
+            budget=budget,
+            count=_bound(whole, tokens),
+            state=state,
+        )
+        plan = self._planned(request, instance)
+        if plan.state != state:
+            await asyncio.to_thread(self._store.save_context_state, conversation, plan.state)
+        return replace(plan, messages=plan.messages + whole[ahead:])
+
+    def _planned(self, request: TransferRequest, instance: LoadedModel) -> TransferPlan:
+        try:
+            return self._transfer.plan(request)
+        except ValueError as error:
+            raise ContextExceeded(
+                f"the message does not fit the {instance.plan.context} tokens {instance.key} is loaded with ({error})",
+                remedy="shorten it, or set context.window higher",
+            ) from error
+        except Exception as error:
+            raise PluginError(
+                f"the context transfer {self._transfer.name} failed: {type(error).__name__}: {error}",
+                remedy="mai config set context.transfer recent",
+            ) from error
+
+    async def _count(self, backend: Backend, instance: LoadedModel, texts: Sequence[str]) -> list[int]:
+        """Token counts; a text is sent to the tokenizer once for each model."""
+        missing = list(dict.fromkeys(t for t in texts if (instance.key, t) not in self._counts))
+        if missing:
+            for text, count in zip(missing, await backend.count_tokens(instance.instance, missing), strict=True):
+                self._counts[instance.key, text] = count
+        result = [self._counts[instance.key, t] for t in texts]
+        while len(self._counts) > REMEMBERED_COUNTS:
+            self._counts.popitem(last=False)
+        return result
+
+    @staticmethod
+    def _prefill(shown: str) -> tuple[Message, ...]:
+        return (Message(role=Role.ASSISTANT, content=shown),) if shown else ()
+
+
+def _bound(messages: Sequence[Message], tokens: Sequence[int]) -> Callable[[str], int]:
+    """A cautious count for text nobody has tokenized: the conversation's own tokens a byte, and a quarter more."""
+    size = sum(len(m.content.encode("utf-8", "surrogatepass")) for m in messages)
+    rate = max(0.25, 1.25 * sum(tokens) / size) if size else 0.5
+    return lambda text: math.ceil(len(text.encode("utf-8", "surrogatepass")) * rate) + 2
