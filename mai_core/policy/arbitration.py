@@ -1,8 +1,8 @@
 """How competing strategies become one order.
 
-Scores are absolute utilities, and the winner of a vote is a strategy's own favourite: so adding a candidate that no
-strategy prefers to another never changes the pick. (Borda counts and min-max normalised sums do not have that
-property, which is why they are not here.)
+Scores are absolute utilities, never normalised over the candidates, and a vote is the mean of all scores (score
+voting). So whether one candidate beats another does not depend on a third: adding a dominated model, or losing one
+that only just fitted, never changes which of the others leads. Plurality and Borda counts lack that property.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from mai_core.policy.selection import Ballot, Candidate, Ranked
 __all__ = ["ARBITERS", "Arbiter", "first", "vote"]
 
 Arbiter = Callable[[Sequence[Ballot]], tuple[Ranked, ...]]
+REASONED_PLACES = 8
 NO_VOTE = "no strategy voted: the best quality leads"
 
 
@@ -30,20 +31,21 @@ def first(ballots: Sequence[Ballot]) -> tuple[Ranked, ...]:
 
 
 def vote(ballots: Sequence[Ballot]) -> tuple[Ranked, ...]:
-    """Every strategy votes for its favourite with its weight; the rest follow by mean utility.
+    """Every strategy gives each candidate its score; the highest weighted mean leads, equal ones by key.
 
-    Equal votes are broken by mean utility, then by key.
+    A candidate a strategy leaves out gets zero from it. Only the leading places carry their reasons.
     """
     utilities = _utilities(ballots)
-    votes: dict[str, float] = {}
-    voters: dict[str, list[Ballot]] = {}
+    ordered = sorted(utilities, key=lambda key: (-utilities[key], key))
+    places = [Ranked(key, utilities[key], "") for key in ordered]
+    leading: dict[str, list[str]] = {place.key: [] for place in places[:REASONED_PLACES]}
     for ballot in ballots:
-        if ballot.proposals:
-            favourite = ballot.proposals[0].key
-            votes[favourite] = votes.get(favourite, 0.0) + ballot.weight
-            voters.setdefault(favourite, []).append(ballot)
-    ordered = sorted(utilities, key=lambda key: (-votes.get(key, 0.0), -utilities[key], key))
-    return tuple([Ranked(key, utilities[key], _votes_in_words(voters.get(key))) for key in ordered])
+        for key, score, reason in ballot.proposals:
+            if key in leading:
+                leading[key].append(f"{ballot.strategy} {score:.2f} ({reason})")
+    for index, (key, told) in enumerate(leading.items()):
+        places[index] = Ranked(key, utilities[key], "; ".join(told))
+    return tuple(places)
 
 
 ARBITERS: Mapping[str, Arbiter] = MappingProxyType({"first": first, "vote": vote})
@@ -69,9 +71,3 @@ def _utilities(ballots: Sequence[Ballot]) -> dict[str, float]:
     if weights <= 0.0:
         return totals
     return {key: total / weights for key, total in totals.items()}
-
-
-def _votes_in_words(ballots: list[Ballot] | None) -> str:
-    if not ballots:
-        return ""
-    return "; ".join(f"{ballot.strategy}: {ballot.proposals[0].reason}" for ballot in ballots)

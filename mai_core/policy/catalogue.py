@@ -7,20 +7,17 @@ Ollama's, ``qwen/qwen2.5-0.5b-instruct@q4_k_m`` LM Studio's. All are compared in
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from mai_core.policy.models import KnownModel
 
-__all__ = ["complete", "match", "normalise"]
+__all__ = ["match", "normalise"]
 
 _SEPARATOR = re.compile(r"[\s:@]+|\.(?=(?:i?q\d|[bf]f?(?:16|32)|mxfp4))")
 _PUBLISHER = re.compile(r"^[a-z][a-z0-9-]*_(?=[a-z])")
-_WILD = frozenset("*?[")
-# What names one entry alone, so that a more specific entry does not take it from the family it belongs to.
-_OWN = frozenset({"key", "patterns", "sources", "sha256", "size_bytes", "starter"})
+_BEFORE_WILD = re.compile(r"[^*?[]*")
 
 
 @lru_cache(maxsize=4096)
@@ -44,41 +41,19 @@ def match(known: Sequence[KnownModel], key: str) -> KnownModel | None:
     return found
 
 
-def complete(known: Iterable[KnownModel]) -> tuple[KnownModel, ...]:
-    """Every entry with what it leaves out taken from the next less specific entry that speaks of it.
-
-    So a file of a family needs to name its source only; quality, tier and capabilities are its family's.
-    """
-    entries = tuple(known)
-    return tuple(_completed(entry, entries) for entry in entries)
-
-
-def _completed(entry: KnownModel, entries: tuple[KnownModel, ...]) -> KnownModel:
-    rest = tuple(other for other in entries if other is not entry)
-    while (family := match(rest, entry.key)) is not None:
-        gaps = {f.name: getattr(family, f.name) for f in fields(entry) if f.name not in _OWN and not _says(entry, f.name)}
-        entry = replace(entry, **gaps)
-        rest = tuple(other for other in rest if other is not family)
-    return entry
-
-
-def _says(entry: KnownModel, field: str) -> bool:
-    value = getattr(entry, field)
-    return value is False if field == "chat" else bool(value)
-
-
 def _best(known: Sequence[KnownModel], name: str) -> KnownModel | None:
     best, longest = None, -1
     for entry in known:
         for pattern in (entry.key, *entry.patterns):
-            literal = _literal(pattern)
-            if literal > longest and (pattern == name or fnmatchcase(name, pattern)):
+            prefix, literal = _weight(pattern)
+            if literal > longest and name.startswith(prefix) and (pattern == name or fnmatchcase(name, pattern)):
                 best, longest = entry, literal
     return best
 
 
 @lru_cache(maxsize=4096)
-def _literal(pattern: str) -> int:
-    """Literal characters of a pattern; one without wildcards counts as more specific than any with."""
-    literal = sum(c not in _WILD for c in pattern)
-    return literal if _WILD.intersection(pattern) else literal + 1
+def _weight(pattern: str) -> tuple[str, int]:
+    """What a pattern begins with, and its literal characters; without wildcards it is more specific than any with."""
+    prefix = _BEFORE_WILD.match(pattern)[0]  # type: ignore[index]
+    literal = sum(c not in "*?[]" for c in pattern)
+    return prefix, literal if prefix != pattern else literal + 1
