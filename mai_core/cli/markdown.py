@@ -1,0 +1,168 @@
+"""A reply's markdown on a terminal: rendered while it arrives, without flicker, however long it becomes.
+
+A reply is a sequence of blocks. Those that can no longer change are printed for good; only the last, open one is
+drawn again as text arrives, and of it only the lines that changed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from markdown_it import MarkdownIt
+from rich import box
+from rich.markdown import CodeBlock, Heading, Markdown, TableElement
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+__all__ = ["LiveMarkdown", "render_markdown", "split_open_block"]
+
+# A line longer than this is tiring to read, however wide the terminal is.
+READABLE_WIDTH = 100
+
+# HTML stays visible as text: in a chat `<div>` is something a person talks about.
+PARSER = MarkdownIt("commonmark", {"html": False}).enable("strikethrough").enable("table")
+
+
+def split_open_block(text: str) -> tuple[str, str]:
+    """Cut a growing text where its last block begins: everything before can no longer change.
+
+    Only whole lines are judged, since an unfinished one (``2`` of ``2. next``) may still join the block before it.
+    """
+    whole = text.rpartition("\n")[0] + "\n"
+    starts = [t.map[0] for t in PARSER.parse(whole) if t.level == 0 and t.map and t.nesting >= 0]
+    if len(starts) < 2:
+        return "", text
+    lines = text.split("\n")
+    return "\n".join(lines[: starts[-1]]), "\n".join(lines[starts[-1] :])
+
+
+class _Heading(Heading):
+    """Left-aligned and bold, as in a text, not a poster."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        text = self.text
+        text.justify = "left"
+        text.stylize("bold underline" if self.tag == "h1" else "bold")
+        yield text
+
+
+class _Code(CodeBlock):
+    """In the terminal's own colours, indented instead of boxed so that it can be copied."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        code = str(self.text).rstrip()
+        yield Syntax(
+            code, self.lexer_name, theme="ansi_dark", word_wrap=True, padding=(0, 2), background_color="default"
+        )
+
+
+class _Table(TableElement):
+    """Thin lines, and no wider than its content."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for made in super().__rich_console__(console, options):
+            if isinstance(made, Table):
+                made.box = box.SIMPLE_HEAD
+                made.show_edge = False
+                made.pad_edge = False
+            yield made
+
+
+class _ChatMarkdown(Markdown):
+    """Markdown as chat models mean it: a line break is a line break."""
+
+    elements: ClassVar[dict[str, Any]] = {
+        **Markdown.elements,
+        "heading_open": _Heading,
+        "fence": _Code,
+        "code_block": _Code,
+        "table_open": _Table,
+    }
+
+    def __init__(self, markup: str) -> None:
+        super().__init__("", hyperlinks=False)
+        self.markup = markup
+        self.parsed = PARSER.parse(markup)
+        for token in self.parsed:
+            for child in token.children or ():
+                if child.type == "softbreak":
+                    child.type = "hardbreak"
+
+
+def render_markdown(console: Console, text: str) -> list[str]:
+    """The lines of a text as the terminal is to show them, escape sequences included, without blank edges."""
+    with console.capture() as captured:
+        console.print(_ChatMarkdown(text), width=min(console.width, READABLE_WIDTH))
+    lines = [line.rstrip() for line in captured.get().split("\n")]
+    while lines and not Text.from_ansi(lines[0]).plain.strip():
+        lines.pop(0)
+    while lines and not Text.from_ansi(lines[-1]).plain.strip():
+        lines.pop()
+    return lines
+
+
+class LiveMarkdown:
+    """A reply that is drawn while it arrives. ``console`` must be a terminal; the cursor is left below the reply."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._open = ""
+        self._drawn: list[str] = []
+        self._gap = ""
+
+    def feed(self, text: str) -> None:
+        """Add the next piece of the reply; nothing is drawn yet."""
+        self._open += text
+
+    def draw(self) -> None:
+        """Bring the terminal up to date."""
+        done, self._open = split_open_block(self._open)
+        if done.strip():
+            self._finish(render_markdown(self._console, done))
+        lines = render_markdown(self._console, self._open) if self._open.strip() else []
+        self._paint(lines[-max(1, self._console.height - 2) :])
+
+    def close(self) -> None:
+        """Print what is still open for good."""
+        lines = render_markdown(self._console, self._open) if self._open.strip() else []
+        self._open = ""
+        self._paint(lines)
+        if self._drawn or self._gap:
+            self._drawn, self._gap = [], ""
+            self._write("\n")
+
+    def _finish(self, lines: list[str]) -> None:
+        self._paint(lines)
+        self._drawn, self._gap = [], "\n\n"
+
+    def _paint(self, lines: list[str]) -> None:
+        # The cursor rests at the end of the last drawn line, so that only lines that changed are written again.
+        old, same = self._drawn, 0
+        while same < min(len(old), len(lines)) and old[same] == lines[same]:
+            same += 1
+        if same == len(old) == len(lines):
+            return
+        parts = []
+        if same < len(old):
+            up = len(old) - 1 - same
+            parts.append(f"\x1b[{up}A" if up else "")
+            parts.append("\r\x1b[J")
+            if same == len(lines) > 0:
+                parts.append("\x1b[A\r" + lines[-1])
+        else:
+            parts.append("\n" if old else self._gap)
+        parts.append("\n".join(lines[same:]))
+        self._drawn = lines
+        if lines:
+            self._gap = ""
+        self._write("".join(parts))
+
+    def _write(self, text: str) -> None:
+        # Terminals that know mode 2026 show the whole change at once; the others ignore it.
+        file = self._console.file
+        file.write(f"\x1b[?2026h{text}\x1b[?2026l")
+        file.flush()

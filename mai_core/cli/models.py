@@ -1,0 +1,87 @@
+"""``mai models``: every model there is, and how it fits this machine now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mai_core.cli.invocation import Invocation, run
+from mai_core.cli.output import ink, note, out, print_json, print_table, size, table, to_json, tokens
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from mai_core.runtime.status import ModelRow
+
+__all__ = ["app", "models_view", "row_json"]
+
+app = typer.Typer(rich_markup_mode="rich")
+
+_COLOURS = {"fits": "green", "smaller context": "yellow", "quantised cache": "yellow", "slow": "yellow"}
+
+
+@app.command()
+def models(
+    ctx: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", "-a", help="Also those that would have to be fetched.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Every model there is, and how it fits this machine now."""
+    invocation = Invocation.of(ctx)
+
+    async def main() -> tuple[ModelRow, ...]:
+        async with invocation.mai() as mai:
+            return await mai.models()
+
+    rows = run(main)
+    shown = [row for row in rows if everything or row.profile.installed]
+    if as_json:
+        print_json([row_json(row) for row in shown])
+        return
+    if shown:
+        print_table(models_view(shown, width=out().width))
+    else:
+        note("No model is on this disk yet. The first question fetches a small one; or see mai models --all, mai pull.")
+    hidden = len(rows) - len(shown)
+    if hidden and shown:
+        note(f"{hidden} more can be fetched: mai models --all")
+
+
+def row_json(row: ModelRow) -> dict[str, Any]:
+    """A row as JSON, with the ``fit`` a person sees."""
+    return {**to_json(row), "fit": row.fit}
+
+
+def models_view(rows: Iterable[ModelRow], *, width: int) -> Table:
+    """The table of models; on a narrow terminal only the columns one chooses by."""
+    wide = width >= 110
+    columns = ["Model", "Tier", "Size", "Context", "Fit now", *(["From", "Host"] if wide else [])]
+    made = table(*columns, right=("Size", "Context"), wrap=("Fit now",))
+    for row in sorted(rows, key=lambda r: (not r.profile.installed, r.candidate is None, r.profile.size_bytes)):
+        profile = row.profile
+        marks = ((" ●", "green") if row.loaded else "", (" pinned", "yellow") if row.pinned else "")
+        cells = [
+            ink((profile.key, "cyan" if row.candidate else "dim"), *marks),
+            profile.tier.value,
+            size(profile.size_bytes),
+            tokens(row.loaded.plan.context if row.loaded else profile.max_context),
+            _fit(row),
+        ]
+        if wide:
+            origin = "" if profile.origin in ("", profile.backend) else f" ({profile.origin})"
+            cells += [profile.backend + origin, f"{profile.host} (remote)" if profile.remote else profile.host]
+        made.add_row(*cells)
+    return made
+
+
+def _fit(row: ModelRow) -> Text:
+    fit = (row.fit, _COLOURS.get(row.fit, "red"))
+    if row.candidate is not None:
+        return ink(fit) if row.fit == "fits" else ink(fit, (f"  {tokens(row.candidate.plan.context)} context", "dim"))
+    if row.rejection is None:
+        return ink(fit)
+    why = " → ".join(text for text in (row.rejection.message, row.rejection.remedy) if text)
+    return ink(fit, (f"  {why}", "dim"))

@@ -1,0 +1,56 @@
+"""``mai plugins``: what is registered, by whom, and what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mai_core.cli.invocation import Invocation
+from mai_core.cli.output import err, ink, print_json, print_table, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mai_core.plugin.faults import PluginInfo
+
+__all__ = ["app", "plugins_view"]
+
+app = typer.Typer(rich_markup_mode="rich")
+
+_COLOURS = {"ok": "green", "failed": "red", "blocked": "yellow"}
+
+
+@app.command()
+def plugins(
+    ctx: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What is registered, by whom, and what failed and why."""
+    invocation = Invocation.of(ctx)
+    registry = invocation.registry()
+    found = registry.describe()
+    if as_json:
+        print_json(found)
+        return
+    print_table(plugins_view(found))
+    for plugin in found:
+        for fault in plugin.faults:
+            err().print(ink((f"{plugin.name}", "red"), f" {fault.stage}: {fault.error}"), soft_wrap=True)
+            if fault.traceback and invocation.verbose:
+                err().print(ink((fault.traceback.rstrip(), "dim")), soft_wrap=True)
+
+
+def plugins_view(found: Sequence[PluginInfo]) -> Table:
+    """One row a plugin."""
+    made = table("Plugin", "State", "Registers", "Package", wrap=("Registers",))
+    for plugin in found:
+        registers = "\n".join(f"{kind}: {', '.join(names)}" for kind, names in plugin.registers.items() if names)
+        made.add_row(
+            ink((plugin.name, "cyan")),
+            ink((plugin.status.value, _COLOURS.get(plugin.status.value, ""))),
+            registers or "–",
+            ink(f"{plugin.distribution} {plugin.version}".strip() or "–", (f"  {plugin.module}", "dim")),
+        )
+    return made

@@ -1,0 +1,172 @@
+"""``mai status``: what is loaded, where, and how much memory is left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mai_core.cli.invocation import Invocation, run
+from mai_core.cli.output import ink, is_fancy, note, out, print_json, print_table, seconds, share, size, table, tokens
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from mai_core.policy.resources import Host, MemoryPool
+    from mai_core.runtime.status import Status
+
+__all__ = ["app", "status_view"]
+
+app = typer.Typer(rich_markup_mode="rich")
+BAR = 24
+
+
+@app.command()
+def status(
+    ctx: typer.Context,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it again and again until Ctrl-C.", show_default=False)
+    ] = False,
+    interval: Annotated[
+        float, typer.Option("--interval", min=0.2, metavar="SECONDS", help="How often --watch looks.")
+    ] = 2.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --watch one document a line.")] = False,
+) -> None:
+    """What is loaded, where, and how much memory is left."""
+    invocation = Invocation.of(ctx)
+
+    async def main() -> None:
+        async with invocation.mai() as mai:
+            if not watch:
+                _print(await mai.get_status(), as_json)
+            elif as_json or not is_fancy(out().file):
+                while True:
+                    _print(await mai.get_status(), as_json)
+                    await asyncio.sleep(interval)
+            else:
+                from rich.live import Live
+
+                with Live(console=out(), auto_refresh=False, screen=True) as live:
+                    while True:
+                        live.update(status_view(await mai.get_status()), refresh=True)
+                        await asyncio.sleep(interval)
+
+    run(main)
+
+
+def _print(status: Status, as_json: bool) -> None:
+    if as_json:
+        print_json(status)
+        return
+    print_table(status_view(status))
+    for fault in status.probe_faults:
+        note(f"a sensor failed: {fault}", style="yellow")
+    for backend in status.backends:
+        if backend.error:
+            note(f"{backend.name}: {backend.error}", style="yellow")
+
+
+def status_view(status: Status) -> Group:
+    """Everything a person wants to know at a glance."""
+    from rich.console import Group, RenderableType
+
+    parts: list[RenderableType] = [_headline(status)]
+    if any(process.loaded for process in status.processes) or status.loaded:
+        parts += ["", _loaded(status)]
+    parts += ["", *(_host(host, alone=len(status.resources.hosts) == 1) for host in status.resources.hosts)]
+    if status.processes:
+        parts += ["", _processes(status)]
+    if status.backends:
+        parts += ["", _backends(status)]
+    return Group(*parts)
+
+
+def _headline(status: Status) -> Table:
+    grid = table("name", "value", header=False)
+    grid.add_row(ink(("Model", "bold")), ink((status.current, "bold cyan") if status.current else ("none yet", "dim")))
+    if status.pinned:
+        release = ("  mai switch auto releases it", "dim")
+        grid.add_row(ink(("Pinned", "bold")), ink((status.pinned, "yellow"), release))
+    return grid
+
+
+def _loaded(status: Status) -> Table:
+    made = table("Loaded", "Context", "Memory", "Mapped", "Where", "By", right=("Context", "Memory", "Mapped"))
+    rows = {model.instance: (model, os.getpid()) for model in status.loaded}
+    for process in status.processes:
+        rows |= {model.instance: (model, process.pid) for model in process.loaded}
+    for model, owner in rows.values():
+        made.add_row(
+            ink((model.key, "cyan"), (" answering", "green") if model.leased else ""),
+            tokens(model.plan.context),
+            size(model.footprint.anonymous + sum(model.footprint.devices.values())),
+            size(model.footprint.file_backed),
+            f"{model.backend}" + ("" if model.host == "local" else f" on {model.host}"),
+            f"process {owner}" if model.owned else ink(("not Mai", "dim")),
+        )
+    return made
+
+
+def _host(host: Host, *, alone: bool) -> Table:
+    made = table("Machine" if alone else host.name, "", "Free", "Of", "", right=("Free", "Of"))
+    for pool in host.pools:
+        remark = ink((f"limited by {pool.limited_by}", "dim")) if pool.limited_by else ""
+        made.add_row(pool.name, _bar(_used(pool)), size(pool.available), size(pool.total), remark)
+    if host.swap_total:
+        used = 1 - host.swap_free / host.swap_total
+        made.add_row("swap", _bar(used), size(host.swap_free), size(host.swap_total), "")
+    cores = f"{host.cpu.cores} core" + ("" if host.cpu.cores == 1 else "s")
+    made.add_row("cpu", _bar(host.cpu.busy), share(1 - host.cpu.busy), cores, "")
+    pressure = host.pressure
+    made.add_row(
+        "pressure",
+        _bar(pressure.memory_some),
+        "",
+        "",
+        ink((f"waiting for memory {share(pressure.memory_some)}, all work {share(pressure.memory_full)}", "dim")),
+    )
+    if host.battery is not None:
+        state = "plugged in" if host.battery.plugged else "on battery"
+        made.add_row(
+            "battery", _bar(host.battery.charge, good=True), share(host.battery.charge), "", ink((state, "dim"))
+        )
+    return made
+
+
+def _used(pool: MemoryPool) -> float:
+    return 1 - pool.available / pool.total if pool.total else 0.0
+
+
+def _bar(value: float, *, good: bool = False) -> Text:
+    value = min(1.0, max(0.0, value))
+    full = round(value * BAR)
+    level = 1 - value if good else value
+    colour = "green" if level < 0.7 else "yellow" if level < 0.9 else "red"
+    return ink(("━" * full, colour), ("─" * (BAR - full), "bright_black"))
+
+
+def _processes(status: Status) -> Table:
+    made = table("Process", "State", "Model", "Conversation", "Running", right=("Running",))
+    for process in status.processes:
+        here = (" this one", "dim") if process.pid == os.getpid() else ""
+        made.add_row(
+            ink(f"{process.pid} {process.command}", here),
+            process.state,
+            process.model or "–",
+            process.conversation or "–",
+            seconds(max(0.0, time.time() - process.started)),
+        )
+    return made
+
+
+def _backends(status: Status) -> Table:
+    made = table("Backend", "Type", "Host", "Models", right=("Models",))
+    for backend in status.backends:
+        models = ink(("unavailable", "red")) if backend.error else str(backend.models)
+        made.add_row(backend.name, backend.kind, f"{backend.host} (remote)" if backend.remote else backend.host, models)
+    return made

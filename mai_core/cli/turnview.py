@@ -1,0 +1,167 @@
+"""Shows one turn as it happens: what is waited for, the reply, and what a person should know about it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from mai_core.cli.output import is_fancy, note, out
+from mai_core.cli.waiting import Waiting
+from mai_core.policy.messages import ReasoningDelta, StopReason, TextDelta
+from mai_core.runtime.turn import FellBack, Fetching, Loading, ModelChosen, Reply, TurnEnd, TurnEvent
+
+if TYPE_CHECKING:
+    from mai_core.cli.markdown import LiveMarkdown
+    from mai_core.policy.selection import Decision
+
+__all__ = ["TurnView", "show_turn"]
+
+# Fast enough to look like typing, slow enough to leave the processor to the model.
+FRAME_SECONDS = 0.04
+
+
+class _Writer(Protocol):
+    def feed(self, text: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class _Plain:
+    """The reply as it is, piece by piece; ends with a line break."""
+
+    def __init__(self) -> None:
+        self._last = "\n"
+
+    def feed(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        self._last = text[-1:] or self._last
+
+    def close(self) -> None:
+        if self._last != "\n":
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+
+
+class _Frames:
+    """Live markdown, drawn at most once a frame."""
+
+    def __init__(self, markdown: LiveMarkdown) -> None:
+        self._markdown = markdown
+        self._timer: asyncio.TimerHandle | None = None
+
+    def feed(self, text: str) -> None:
+        self._markdown.feed(text)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FRAME_SECONDS, self._draw)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._markdown.close()
+
+    def _draw(self) -> None:
+        self._timer = None
+        self._markdown.draw()
+
+
+class TurnView:
+    """Where the events of one turn go. Leave it before printing anything else.
+
+    Standard output gets the reply and nothing else; all remarks go to standard error. ``remote_told`` remembers which
+    remote models were announced, so that each is named once.
+    """
+
+    def __init__(self, *, markdown: bool = True, silent: bool = False, remote_told: set[str] | None = None) -> None:
+        self._waiting = Waiting()
+        self._silent = silent
+        self._told = set() if remote_told is None else remote_told
+        self._writer: _Writer = self._choose_writer(markdown)
+        self._thought = ""
+        self.wrote = False
+
+    def __enter__(self) -> Self:
+        self._waiting.spin("")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._waiting.stop()
+        if not self._silent:
+            self._writer.close()
+
+    def show(self, event: TurnEvent) -> None:
+        """Show one event."""
+        match event:
+            case TextDelta(text):
+                self._write(text)
+            case ReasoningDelta(text):
+                self._thought = (self._thought + text)[-200:]
+                self._waiting.spin("thinking  " + " ".join(self._thought.split())[-48:])
+            case Fetching(key, progress):
+                self._waiting.fetch(key, progress)
+            case Loading(key, share):
+                self._waiting.share(f"loading {key}", share) if 0 < share < 1 else self._waiting.spin(f"loading {key}")
+            case ModelChosen(decision):
+                self._announce(decision)
+                self._waiting.spin("")
+            case FellBack(key, error, following):
+                self._waiting.stop()
+                carries_on = f"{following} takes over" if following else "no model is left to take over"
+                self._remark(f"{key}: {error.message} – {carries_on}")
+                self._waiting.spin("")
+            case TurnEnd(reply):
+                self._conclude(reply)
+
+    def _choose_writer(self, markdown: bool) -> _Writer:
+        if not (markdown and is_fancy(sys.stdout)):
+            return _Plain()
+        from mai_core.cli.markdown import LiveMarkdown
+
+        return _Frames(LiveMarkdown(out()))
+
+    def _write(self, text: str) -> None:
+        if not self.wrote:
+            text = text.lstrip()
+        if self._silent or not text:
+            return
+        self._waiting.stop()
+        self.wrote = True
+        self._writer.feed(text)
+
+    def _remark(self, text: str) -> None:
+        if self.wrote and not self._silent:
+            # What is shown stays; the remark stands between it and what follows.
+            self._writer.close()
+            self._writer = self._choose_writer(not isinstance(self._writer, _Plain))
+        note(text)
+
+    def _announce(self, decision: Decision) -> None:
+        chosen = decision.candidate(decision.choice)
+        if chosen is not None and chosen.is_remote and chosen.key not in self._told:
+            self._told.add(chosen.key)
+            self._waiting.stop()
+            note(f"{chosen.key} answers from {chosen.host}: this conversation leaves your machine.", style="yellow")
+
+    def _conclude(self, reply: Reply) -> None:
+        self._waiting.stop()
+        if reply.message.stop in (StopReason.LENGTH, StopReason.CONTEXT):
+            why = "its limit of tokens" if reply.message.stop is StopReason.LENGTH else "the end of its context"
+            self._remark(f"the reply stopped at {why}")
+
+
+async def show_turn(events: AsyncGenerator[TurnEvent, None], view: TurnView) -> Reply:
+    """Show a whole turn and return its reply. Cancelling stops the engine before it returns."""
+    reply: Reply | None = None
+    async with aclosing(events) as stream:
+        with view:
+            async for event in stream:
+                view.show(event)
+                if isinstance(event, TurnEnd):
+                    reply = event.reply
+    assert reply is not None, "a turn ends with TurnEnd"
+    return reply

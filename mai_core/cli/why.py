@@ -1,0 +1,160 @@
+"""``mai why``: a decision as tables a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mai_core.cli.invocation import Invocation, run
+from mai_core.cli.output import ago, ink, print_json, print_table, seconds, size, table, tokens
+from mai_core.policy.selection import Ballot, Candidate, Decision, Move, Rejection
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+    from mai_core.policy.context import Receipt
+    from mai_core.runtime.turn import Explanation
+
+__all__ = ["app", "why_view"]
+
+app = typer.Typer(rich_markup_mode="rich")
+
+_MOVES = {
+    Move.START: "starts",
+    Move.STAY: "stays",
+    Move.SWITCH: "takes over",
+    Move.PIN: "is pinned",
+    Move.NONE: "",
+}
+
+
+@app.command()
+def why(
+    ctx: typer.Context,
+    prompt: Annotated[
+        list[str] | None, typer.Argument(metavar="[PROMPT]...", help="Decide about this prompt without running it.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Explain the last choice of model, or try a prompt without running it."""
+    invocation = Invocation.of(ctx)
+
+    async def main() -> Explanation:
+        async with invocation.mai() as mai:
+            return await mai.explain(" ".join(prompt) if prompt else None)
+
+    explanation = run(main)
+    if as_json:
+        print_json(explanation)
+    else:
+        print_table(why_view(explanation))
+
+
+def why_view(explanation: Explanation) -> Group:
+    """The decision from its question to what would flip it."""
+    from rich.console import Group
+
+    decision = explanation.decision
+    parts: list[RenderableType] = [_headline(explanation), "", _turn(decision)]
+    if decision.candidates:
+        parts += ["", _candidates(decision)]
+    for ballot in decision.ballots:
+        parts += ["", *_ballot(ballot, len(decision.ballots) > 1)]
+    if decision.rejections:
+        parts += ["", _rejections(decision.rejections)]
+    if explanation.receipt is not None:
+        parts += ["", _receipt(explanation.receipt)]
+    if decision.flip is not None:
+        change, choice = decision.flip.change, decision.flip.choice
+        parts += ["", ink(("Would flip it  ", "bold"), change, (" → ", "dim"), (choice, "cyan"))]
+    return Group(*parts)
+
+
+def _headline(explanation: Explanation) -> Text:
+    decision = explanation.decision
+    line = ink((decision.choice or "No model", "bold cyan" if decision.choice else "bold red"))
+    if moves := _MOVES[decision.move]:
+        line.append(f" {moves}")
+    line.append(f": {decision.reason}")
+    if explanation.dry_run:
+        line.append("  (dry run)", "dim")
+    elif explanation.made is not None:
+        line.append(f"  ({ago(explanation.made)})", "dim")
+    if decision.favourite and decision.favourite != decision.choice:
+        line.append(f"\nThe vote alone would have chosen {decision.favourite}.", "yellow")
+    return line
+
+
+def _turn(decision: Decision) -> Table:
+    features = decision.features
+    numbers = ("Difficulty", "To read", "New", "Reply")
+    made = table("This turn", *numbers, "Needs", right=numbers)
+    needs = ", ".join(sorted(c.value for c in features.capabilities)) or "–"
+    made.add_row(
+        features.kind.value,
+        f"{features.difficulty:.2f}",
+        tokens(features.prompt_tokens),
+        tokens(features.new_tokens),
+        tokens(features.reply_tokens),
+        needs,
+    )
+    return made
+
+
+def _candidates(decision: Decision) -> Table:
+    numbers = ("#", "Utility", "Quality", "Load", "Read", "Speed", "Wait", "Memory")
+    made = table("#", f"Order ({decision.arbiter or 'arbiter'})", *numbers[1:], "Loaded", right=numbers)
+    places = {ranked.key: (place, ranked.utility) for place, ranked in enumerate(decision.ranking, 1)}
+
+    def order(candidate: Candidate) -> tuple[int, str]:
+        return places.get(candidate.key, (len(places) + 1, 0.0))[0], candidate.key
+
+    for c in sorted(decision.candidates, key=order):
+        place, utility = places.get(c.key, (0, 0.0))
+        chosen = c.key == decision.choice
+        made.add_row(
+            str(place or "–"),
+            ink((c.key, "bold cyan" if chosen else "cyan")),
+            f"{utility:.3f}" if place else "–",
+            f"{c.quality:.2f}",
+            seconds(c.load_seconds),
+            seconds(c.prefill_seconds),
+            f"{c.tokens_per_second:.0f}/s",
+            seconds(c.wait_seconds),
+            size(c.footprint.total),
+            ink(("●", "green")) if c.is_loaded else "",
+        )
+    return made
+
+
+def _ballot(ballot: Ballot, weighted: bool) -> Iterable[RenderableType]:
+    remarks = [f"weight {ballot.weight:g}"] if weighted else []
+    remarks += [f"{ballot.seconds * 1e6:.0f} µs"] if ballot.seconds else []
+    fault = (f"  lost its vote: {ballot.fault}", "red") if ballot.fault else ""
+    yield ink((ballot.strategy, "bold"), (f"  {' · '.join(remarks)}", "dim"), fault)
+    made = table("place", "model", "score", "reason", right=("place", "score"), wrap=("reason",), header=False)
+    for place, proposal in enumerate(sorted(ballot.proposals, key=lambda p: -p.score), 1):
+        made.add_row(ink((str(place), "dim")), ink((proposal.key, "cyan")), f"{proposal.score:.3f}", proposal.reason)
+    if ballot.proposals:
+        yield made
+
+
+def _rejections(rejections: Iterable[Rejection]) -> Table:
+    made = table("Rejected", "Why", "What would help", wrap=("Why", "What would help"))
+    for rejection in rejections:
+        made.add_row(ink((rejection.key, "dim")), rejection.message, ink((rejection.remedy, "dim")))
+    return made
+
+
+def _receipt(receipt: Receipt) -> Text:
+    line = ink(("Context  ", "bold"), f"{receipt.kept} messages whole, {tokens(receipt.tokens)} tokens")
+    if receipt.summarised or receipt.dropped:
+        line.append(f"; {receipt.summarised} summarised, {receipt.dropped} left out")
+        line.append(f", {tokens(receipt.tokens_saved)} tokens saved")
+    if receipt.note:
+        line.append(f"  {receipt.note}", "dim")
+    return line
