@@ -106,19 +106,18 @@ class Presence:
             log.warning("the note of this process cannot be written", extra={"error": str(error)})
 
 
-def others(folder: Path, *, pid: int | None = None) -> list[ProcessNote]:
-    """The notes of all other processes that are alive, the longest running first; ``pid`` is this one's.
+def others(folder: Path) -> list[ProcessNote]:
+    """The notes of all processes that are alive, the longest running first; this one's too when it has left one.
 
     Notes that dead processes left are removed; files that are no note are left alone.
     """
-    own = os.getpid() if pid is None else pid
     alive = []
     for file, note in _notes(folder):
-        if not _is_alive(note):
+        if _is_alive(note):
+            alive.append(note)
+        else:
             _remove(file)
             _remove(file.with_suffix(".tmp"))
-        elif note.pid != own:
-            alive.append(note)
     return sorted(alive, key=lambda note: (note.started, note.pid))
 
 

@@ -45,7 +45,7 @@ class LoadRecord(NamedTuple):
 
 
 class Measurements(Database):
-    """Append-only; of each kind the newest ``ROWS_KEPT`` stay."""
+    """Of each kind the newest ``ROWS_KEPT`` stay."""
 
     def record_load(
         self, *, key: str, backend: str, context: int, predicted: Footprint, observed: Footprint, seconds: float
@@ -78,6 +78,11 @@ class Measurements(Database):
     def record_failure(self, *, key: str, backend: str, error: str) -> None:
         """Remember that a model failed; ``error`` names the class of the failure."""
         self._append_row("failures", key=key, backend=backend, error=error)
+
+    def forgive(self, key: str) -> None:
+        """Forget the failures of a model, because it works again."""
+        with self._writing() as connection:
+            connection.execute("DELETE FROM failures WHERE key = ?", (key,))
 
     def failures(self, since: float) -> list[Failure]:
         """The failures at or after ``since`` (seconds since the epoch), oldest first."""
