@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-__all__ = ["MAI", "SHARD_NAME", "Found", "Places", "discover", "key_of", "unique_keys"]
+__all__ = ["MAI", "SHARD_NAME", "Found", "Places", "discover", "files_of", "key_of", "unique_keys"]
 
 MAI = "mai"
 SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
@@ -75,6 +75,15 @@ def key_of(stem: str) -> str:
     key = re.sub(r"[^a-z0-9._]+", "-", stem.lower())
     key = re.sub(r"(?<!\d)\.|\.(?!\d)", "-", key)
     return re.sub(r"-{2,}", "-", key).strip("-_") or "model"
+
+
+def files_of(first: Path) -> tuple[Path, ...]:
+    """Every file of the model whose first file this is, whether or not they are there."""
+    match = SHARD_NAME.fullmatch(first.name)
+    if match is None:
+        return (first,)
+    count, suffix = int(match["count"]), first.name[-len(".gguf") :]
+    return tuple(first.with_name(f"{match['stem']}-{part:05}-of-{count:05}{suffix}") for part in range(1, count + 1))
 
 
 def unique_keys(models: Sequence[Found]) -> list[str]:

@@ -7,15 +7,12 @@ resume never joins two versions.
 from __future__ import annotations
 
 import asyncio
-import errno
-import hashlib
 import json
 import logging
 import os
 import re
 import ssl
-import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,22 +20,22 @@ from urllib.parse import urlsplit
 import httpx
 
 from mai_backends.embedded.files import in_thread, replace_file, sync_to_disk
+from mai_backends.embedded.room import disk_errors
 from mai_backends.embedded.sources import Part
 from mai_core import __version__
-from mai_core.errors import ChecksumMismatch, DiskFull, FetchError, Offline
+from mai_core.errors import ChecksumMismatch, FetchError, Offline
 
-__all__ = ["Downloader", "Patience", "host_of", "not_written", "open_client", "refused", "unreachable"]
+__all__ = ["Downloader", "Patience", "host_of", "open_client", "refused", "unreachable"]
 
 log = logging.getLogger("mai.embedded.download")
 
 _CHUNK = 256 << 10
-_HASH_CHUNK = 4 << 20
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _CONTENT_RANGE = re.compile(r"bytes (?:(?P<start>\d+)-\d+|\*)/(?P<total>\d+|\*)")
 
 Report = Callable[[int, int], None]
 Room = Callable[[int], None]
+Digest = Callable[[Path], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +101,6 @@ def unreachable(url: str, error: Exception) -> Offline:
     )
 
 
-def not_written(error: OSError, path: Path) -> FetchError:
-    """The error for a file that could not be written."""
-    if error.errno in _NO_ROOM:
-        return DiskFull(f"the disk of {path.parent} is full", remedy="free some room and run the same again")
-    return FetchError(f"{path.parent} cannot be written: {error.strerror}", remedy="check its permissions")
-
-
 class _Again(Exception):
     """An answer that may be different soon; ``delay`` in seconds when the server named one."""
 
@@ -126,6 +116,7 @@ class _Partial:
     def __init__(self, target: Path, part: Part) -> None:
         self.path = target.with_name(target.name + ".part")
         self._note = target.with_name(target.name + ".part.json")
+        self.files = (self.path, self._note)
         self._url = part.url
         self._sha256 = part.sha256
 
@@ -177,12 +168,13 @@ class Downloader:
     """Downloads over one client.
 
     ``report`` is called with the bytes that are here and the bytes there are (0 when unknown), ``room`` with the
-    bytes still to come: it raises ``DiskFull`` when they will not fit.
+    bytes still to come: it raises ``DiskFull`` when they will not fit. ``digest`` gives the SHA-256 of a file.
     """
 
-    def __init__(self, client: httpx.AsyncClient, patience: Patience) -> None:
+    def __init__(self, client: httpx.AsyncClient, patience: Patience, digest: Digest) -> None:
         self._client = client
         self._patience = patience
+        self._digest = digest
 
     async def download(self, part: Part, target: Path, *, report: Report, room: Room) -> None:
         """Have ``part`` in ``target``, continuing what an earlier download left.
@@ -191,14 +183,16 @@ class Downloader:
         cancellation what arrived is kept; a full disk is given back.
         """
         partial = _Partial(target, part)
-        try:
+        with disk_errors(target, *partial.files):
             continued = partial.size > 0
             await self._until_complete(part, partial, report, room)
-            if not await self._is_published(part, partial) and continued:
+            published = await self._is_published(part, partial)
+            if not published and continued:
                 log.warning("resumed download is damaged, fetched anew", extra={"file": target.name})
                 partial.discard()
                 await self._until_complete(part, partial, report, room)
-            if not await self._is_published(part, partial):
+                published = await self._is_published(part, partial)
+            if not published:
                 partial.discard()
                 raise ChecksumMismatch(
                     f"what {host_of(part.url)} sent for {target.name} is not what was published",
@@ -206,15 +200,9 @@ class Downloader:
                 )
             await in_thread(lambda _: sync_to_disk(partial.path))
             partial.publish(target)
-        except OSError as error:
-            if error.errno in _NO_ROOM:
-                partial.discard()
-            raise not_written(error, target) from error
 
     async def _is_published(self, part: Part, partial: _Partial) -> bool:
-        if not part.sha256:
-            return True
-        return await in_thread(lambda stop: _sha256(partial.path, stop)) == part.sha256.lower()
+        return not part.sha256 or await self._digest(partial.path) == part.sha256.lower()
 
     async def _until_complete(self, part: Part, partial: _Partial, report: Report, room: Room) -> None:
         fruitless, allowed = 0, self._patience.first_contact
@@ -323,11 +311,3 @@ def _validator(response: httpx.Response) -> str:
     """What If-Range may be asked with: a strong entity tag, else a date (RFC 9110, 13.1.5)."""
     tag: str = response.headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else str(response.headers.get("Last-Modified", ""))
-
-
-def _sha256(path: Path, stop: threading.Event) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as file:
-        while not stop.is_set() and (chunk := file.read(_HASH_CHUNK)):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -40,6 +40,11 @@ class Verifier:
 
         return await in_thread(lambda stop: self._read(file, stop, tell))
 
+    def remember(self, file: Path, digest: str) -> None:
+        """Take a digest that was computed while this very file had another name. Raises ``OSError``."""
+        self._cache.put(file, digest)
+        self._cache.save()
+
     async def check(self, file: Path, expected: str, *, key: str) -> None:
         """Raises ``ModelFileError`` unless the file is there and its digest is ``expected``."""
         try:

