@@ -9,6 +9,7 @@ import typer
 
 from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import ink, note, out, print_json, print_table, size, table, to_json, tokens
+from mai_core.policy.selection import RejectionReason
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["app", "models_view", "row_json"]
 
 app = typer.Typer(rich_markup_mode="rich")
+
+# What a rejection is called where a person reads it; JSON keeps the reason itself.
+_REJECTED = {
+    RejectionReason.MEMORY: "does not fit",
+    RejectionReason.CONTEXT: "context too short",
+    RejectionReason.CAPABILITY: "cannot do this",
+    RejectionReason.HEALTH: "failed lately",
+    RejectionReason.NOT_INSTALLED: "not on this disk",
+    RejectionReason.PRIVACY: "not allowed",
+    RejectionReason.UNKNOWN_HOST: "unknown machine",
+    RejectionReason.NOT_CHAT: "no chat model",
+}
 
 _COLOURS = {"fits": "green", "smaller context": "yellow", "quantised cache": "yellow", "slow": "yellow"}
 
@@ -60,7 +73,9 @@ def models_view(rows: Iterable[ModelRow], *, width: int) -> Table:
     wide = width >= 110
     columns = ["Model", "Tier", "Size", "Context", "Fit now", *(["From", "Host"] if wide else [])]
     made = table(*columns, right=("Size", "Context"), wrap=("Fit now",))
-    for row in sorted(rows, key=lambda r: (not r.profile.installed, r.candidate is None, r.profile.size_bytes)):
+    for row in sorted(
+        rows, key=lambda r: (not r.profile.installed, r.candidate is None, r.profile.remote, r.profile.size_bytes)
+    ):
         profile = row.profile
         marks = ((" ●", "green") if row.loaded else "", (" pinned", "yellow") if row.pinned else "")
         cells = [
@@ -78,10 +93,11 @@ def models_view(rows: Iterable[ModelRow], *, width: int) -> Table:
 
 
 def _fit(row: ModelRow) -> Text:
-    fit = (row.fit, _COLOURS.get(row.fit, "red"))
     if row.candidate is not None:
+        fit = (row.fit, _COLOURS[row.fit])
         return ink(fit) if row.fit == "fits" else ink(fit, (f"  {tokens(row.candidate.plan.context)} context", "dim"))
     if row.rejection is None:
-        return ink(fit)
+        return ink((row.fit, "dim"))
     why = " → ".join(text for text in (row.rejection.message, row.rejection.remedy) if text)
-    return ink(fit, (f"  {why}", "dim"))
+    wanted = row.rejection.reason is RejectionReason.NOT_INSTALLED
+    return ink((_REJECTED[row.rejection.reason], "dim" if wanted else "red"), (f"  {why}", "dim"))

@@ -41,6 +41,19 @@ __all__ = [
 # Wide enough that no row of a table breaks when a program reads it.
 PIPE_WIDTH = 1000
 
+# Only the sixteen colours a person has chosen for the terminal, and its own background.
+THEME = {
+    "markdown.code": "cyan",
+    "markdown.item.bullet": "cyan",
+    "markdown.item.number": "cyan",
+    "markdown.block_quote": "dim",
+    "markdown.hr": "bright_black",
+    "markdown.link": "underline",
+    "markdown.link_url": "dim",
+    "markdown.table.header": "bold",
+    "markdown.table.border": "bright_black",
+}
+
 
 def is_fancy(stream: IO[str]) -> bool:
     """Whether colours, cursor movement and progress bars belong on this stream."""
@@ -51,6 +64,7 @@ def is_fancy(stream: IO[str]) -> bool:
 
 def _console(stream: IO[str]) -> Console:
     from rich.console import Console
+    from rich.theme import Theme
 
     fancy = is_fancy(stream)
     return Console(
@@ -60,6 +74,7 @@ def _console(stream: IO[str]) -> Console:
         highlight=False,
         emoji=False,
         markup=False,
+        theme=Theme(THEME),
         width=None if stream.isatty() else PIPE_WIDTH,
     )
 
@@ -85,7 +100,8 @@ def error_line(error: MaiError) -> str:
 
 def note(text: str, *, style: str = "dim") -> None:
     """A discreet remark beside the output, on standard error."""
-    err().print(ink((text, style)), soft_wrap=True)
+    console = err()
+    console.print(ink((text, style)), soft_wrap=not console.is_terminal)
 
 
 def to_json(value: Any) -> Any:
@@ -205,7 +221,7 @@ def seconds(amount: float) -> str:
 def ago(epoch: float) -> str:
     """How long ago a moment was, in seconds since the epoch."""
     elapsed = max(0.0, time.time() - epoch)
-    return "just now" if elapsed < 5 else f"{seconds(elapsed)} ago"
+    return "just now" if elapsed < 10 else f"{seconds(elapsed)} ago"
 
 
 def share(fraction: float) -> str:

@@ -42,6 +42,8 @@ STYLE = Style.from_dict(
         "completion-menu.completion.current": "noreverse bg:default bold ansicyan",
         "completion-menu.meta.completion": "bg:default ansibrightblack",
         "completion-menu.meta.completion.current": "noreverse bg:default ansibrightblack",
+        "scrollbar.background": "bg:default",
+        "scrollbar.button": "bg:ansibrightblack",
     }
 )
 

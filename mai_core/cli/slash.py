@@ -110,7 +110,7 @@ class Slash:
     async def _why(self, prompt: str) -> None:
         from mai_core.cli.why import why_view
 
-        _show(why_view(await self._mai.explain(prompt or None)))
+        _show(why_view(await self._mai.explain(prompt or None), width=out().width))
 
     async def _status(self, _: str) -> None:
         from mai_core.cli.status import status_view

@@ -134,8 +134,8 @@ class TurnView:
         self._writer.feed(text)
 
     def _remark(self, text: str) -> None:
-        if self.wrote and not self._silent:
-            # What is shown stays; the remark stands between it and what follows.
+        if self.wrote and not self._silent and sys.stdout.isatty():
+            # What is shown stays; the remark stands between it and what follows. In a pipe nothing may interrupt it.
             self._writer.close()
             self._writer = self._choose_writer(not isinstance(self._writer, _Plain))
         note(text)

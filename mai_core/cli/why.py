@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mai_core.cli.invocation import Invocation, run
-from mai_core.cli.output import ago, ink, print_json, print_table, seconds, size, table, tokens
+from mai_core.cli.output import ago, ink, out, print_json, print_table, seconds, size, table, tokens
 from mai_core.policy.selection import Ballot, Candidate, Decision, Move, Rejection
 
 if TYPE_CHECKING:
@@ -51,17 +51,17 @@ def why(
     if as_json:
         print_json(explanation)
     else:
-        print_table(why_view(explanation))
+        print_table(why_view(explanation, width=out().width))
 
 
-def why_view(explanation: Explanation) -> Group:
+def why_view(explanation: Explanation, *, width: int) -> Group:
     """The decision from its question to what would flip it."""
     from rich.console import Group
 
     decision = explanation.decision
     parts: list[RenderableType] = [_headline(explanation), "", _turn(decision)]
     if decision.candidates:
-        parts += ["", _candidates(decision)]
+        parts += ["", _candidates(decision, width)]
     for ballot in decision.ballots:
         parts += ["", *_ballot(ballot, len(decision.ballots) > 1)]
     if decision.rejections:
@@ -105,9 +105,21 @@ def _turn(decision: Decision) -> Table:
     return made
 
 
-def _candidates(decision: Decision) -> Table:
-    numbers = ("#", "Utility", "Quality", "Load", "Read", "Speed", "Wait", "Memory")
-    made = table("#", f"Order ({decision.arbiter or 'arbiter'})", *numbers[1:], "Loaded", right=numbers)
+# What is left out, from the end, where the terminal is too narrow for all.
+_COLUMNS: Mapping[str, Callable[[Candidate], str]] = {
+    "Quality": lambda c: f"{c.quality:.2f}",
+    "Wait": lambda c: seconds(c.wait_seconds),
+    "Memory": lambda c: size(c.footprint.total),
+    "Speed": lambda c: f"{c.tokens_per_second:.0f}/s",
+    "Load": lambda c: seconds(c.load_seconds),
+    "Read": lambda c: seconds(c.prefill_seconds),
+}
+
+
+def _candidates(decision: Decision, width: int) -> Table:
+    longest = max(len(c.key) for c in decision.candidates)
+    columns = list(_COLUMNS)[: max(1, (width - longest - 16) // 9)]
+    made = table("#", f"Order ({decision.arbiter or 'arbiter'})", "Utility", *columns, right=("#", "Utility", *columns))
     places = {ranked.key: (place, ranked.utility) for place, ranked in enumerate(decision.ranking, 1)}
 
     def order(candidate: Candidate) -> tuple[int, str]:
@@ -115,18 +127,11 @@ def _candidates(decision: Decision) -> Table:
 
     for c in sorted(decision.candidates, key=order):
         place, utility = places.get(c.key, (0, 0.0))
-        chosen = c.key == decision.choice
         made.add_row(
             str(place or "–"),
-            ink((c.key, "bold cyan" if chosen else "cyan")),
+            ink((c.key, "bold cyan" if c.key == decision.choice else "cyan"), (" ●", "green") if c.is_loaded else ""),
             f"{utility:.3f}" if place else "–",
-            f"{c.quality:.2f}",
-            seconds(c.load_seconds),
-            seconds(c.prefill_seconds),
-            f"{c.tokens_per_second:.0f}/s",
-            seconds(c.wait_seconds),
-            size(c.footprint.total),
-            ink(("●", "green")) if c.is_loaded else "",
+            *(_COLUMNS[column](c) for column in columns),
         )
     return made
 
