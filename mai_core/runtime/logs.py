@@ -207,7 +207,9 @@ class _SharedFile(logging.Handler):
                 return
             if self._files == 1:
                 self._file.unlink()
-            for number in range(self._files - 1, 0, -1):
+            most = self._files - 1
+            first_free = next((n for n in range(1, most) if not _beside(self._file, n).exists()), most)
+            for number in range(first_free, 0, -1):
                 newer = _beside(self._file, number - 1) if number > 1 else self._file
                 with suppress(FileNotFoundError):
                     newer.replace(_beside(self._file, number))

@@ -205,7 +205,7 @@ def _resolve(connection: sqlite3.Connection, typed: str) -> str:
     beginning = typed_id(typed)
     found = connection.execute(
         "SELECT id FROM conversations WHERE id = ? OR (? != '' AND substr(id, 1, length(?)) = ?) "
-        "ORDER BY id = ? DESC, newest DESC LIMIT ?",
+        "ORDER BY id = ? DESC, newest DESC, rowid DESC LIMIT ?",
         (typed, beginning, beginning, beginning, typed, MOST_NEAR + 1),
     ).fetchall()
     if not found:
@@ -217,7 +217,7 @@ def _resolve(connection: sqlite3.Connection, typed: str) -> str:
 
 
 def _unknown(connection: sqlite3.Connection, typed: str) -> StoreError:
-    ids = [id for (id,) in connection.execute("SELECT id FROM conversations ORDER BY newest DESC LIMIT 1000")]
+    ids = [id for (id,) in connection.execute("SELECT id FROM conversations ORDER BY newest DESC, rowid DESC LIMIT 1000")]
     near = difflib.get_close_matches(typed_id(typed), ids, n=MOST_NEAR, cutoff=0.5) or ids[:MOST_NEAR]
     return StoreError(
         f'there is no conversation "{single_line(typed)}"',
