@@ -17,6 +17,7 @@ __all__ = ["match", "normalise"]
 
 _SEPARATOR = re.compile(r"[\s:@]+|\.(?=(?:i?q\d|[bf]f?(?:16|32)|mxfp4))")
 _PUBLISHER = re.compile(r"^[a-z][a-z0-9-]*_(?=[a-z])")
+_WILD = "*?["
 _BEFORE_WILD = re.compile(r"[^*?[]*")
 
 
@@ -30,9 +31,10 @@ def normalise(key: str) -> str:
 def match(known: Sequence[KnownModel], key: str) -> KnownModel | None:
     """The most specific entry that speaks of the model ``key``; None when there is none.
 
-    An entry speaks of its own key and of every name one of its patterns matches. The longest pattern, counted in
-    literal characters, is the most specific; of equally long ones the entry named first. A publisher put in front
-    with an underscore (``google_gemma-3-4b-it``) is looked past when the whole name is unknown.
+    An entry speaks of its own key, which outweighs every pattern, and of every name one of its patterns matches. The
+    longest pattern, counted in literal characters, is the most specific; of equally long ones the entry named first.
+    A publisher put in front with an underscore (``google_gemma-3-4b-it``) is looked past when the whole name is
+    unknown.
     """
     spelled = normalise(key)
     found = _best(known, spelled)
@@ -43,8 +45,14 @@ def match(known: Sequence[KnownModel], key: str) -> KnownModel | None:
 
 def _best(known: Sequence[KnownModel], name: str) -> KnownModel | None:
     best, longest = None, -1
+    # Hundreds of patterns are tried for every model: most fall at their first letter.
+    starts = frozenset((name[:1], *_WILD))
     for entry in known:
-        for pattern in (entry.key, *entry.patterns):
+        if entry.key == name:
+            return entry
+        for pattern in entry.patterns:
+            if pattern[:1] not in starts:
+                continue
             prefix, literal = _weight(pattern)
             if literal > longest and name.startswith(prefix) and (pattern == name or fnmatchcase(name, pattern)):
                 best, longest = entry, literal
@@ -55,5 +63,5 @@ def _best(known: Sequence[KnownModel], name: str) -> KnownModel | None:
 def _weight(pattern: str) -> tuple[str, int]:
     """What a pattern begins with, and its literal characters; without wildcards it is more specific than any with."""
     prefix = _BEFORE_WILD.match(pattern)[0]  # type: ignore[index]
-    literal = sum(c not in "*?[]" for c in pattern)
+    literal = sum(c not in _WILD for c in pattern)
     return prefix, literal if prefix != pattern else literal + 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
     "BackendSettings",
@@ -22,22 +24,43 @@ __all__ = [
     "StarterSettings",
 ]
 
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a value is written, in words, where its type does not say it."""
+
+    words: str
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", re.IGNORECASE)
+_UNITS = {"": 1, **{f"{unit}{i}": (1024 if i else 1000) ** n for n, unit in enumerate("kmgt", 1) for i in ("", "i")}}
+
+
+def parse_bytes(value: Any) -> Any:
+    """Bytes from text such as ``256 MiB`` (powers of 1024), ``2 GB`` (powers of 1000) or ``512``."""
+    if not isinstance(value, str):
+        return value
+    found = _SIZE.fullmatch(value.strip())
+    return round(float(found[1]) * _UNITS[(found[2] or "").lower()]) if found else value
+
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0)]
-Bytes = Annotated[int, Field(ge=0)]
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0), Form("a size such as 256 MiB")]
 Tokens = Annotated[int, Field(ge=1)]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
 class Section(BaseModel):
-    """A frozen section in which an unknown key is an error."""
+    """A frozen section in which an unknown key is an error, and so is text or true where a number belongs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class BackendSettings(BaseModel):
     """One backend instance: which type, whether it is on, and options only the backend understands."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     type: str
     enabled: bool = True
@@ -55,7 +78,7 @@ class ProbeSettings(BackendSettings):
 class SelectionSettings(Section):
     """Which strategies vote, how their votes become one order, and how long each may think."""
 
-    strategies: tuple[str, ...] = ("tiered", "greedy-fit", "cost-aware")
+    strategies: Names = ("tiered", "greedy-fit", "cost-aware")
     options: dict[str, dict[str, Any]] = {}
     arbiter: Literal["first", "vote"] = "vote"
     budget_ms: Annotated[float, Field(gt=0.0)] = 50.0
@@ -137,7 +160,7 @@ class LogSettings(Section):
 class PluginSettings(Section):
     """Plugins that are not loaded, by entry-point name."""
 
-    blocked: tuple[str, ...] = ()
+    blocked: Names = ()
 
 
 class Settings(Section):
