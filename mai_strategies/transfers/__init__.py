@@ -1,0 +1,11 @@
+"""Context transfers: how a conversation survives a window that is smaller than it.
+
+full      everything; the oldest messages go when it does not fit
+recent    pinned messages and the longest run of recent ones
+hybrid    recent messages whole, explicit requests kept, the rest as an extractive summary
+
+prompt        one valid prompt out of what a transfer chose      cut        what does not fit at all
+requests      what a person asked for that still holds           cues       the phrases that give it away
+summarise     the sentences worth keeping                        text       sentences and words
+notes         the text that stands for what is not sent          receipt    what became of every message
+"""

@@ -1,0 +1,230 @@
+"""One valid prompt out of what a transfer chose to send.
+
+Strict chat templates accept one system message at the very beginning, then user and assistant in turn, the user
+first. Whatever is chosen is brought into that form without losing text: system messages join at the head, together
+with notes and with pinned messages whose surroundings are gone; neighbours of one role become one message.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from mai_core.policy.context import TransferRequest
+from mai_core.policy.messages import Message, Role
+from mai_strategies.transfers.cut import cut_middle, level
+
+__all__ = ["Conversation", "Prompt"]
+
+SEPARATOR = "\n\n"
+LABELS = {
+    Role.USER: "Said earlier by the person:\n",
+    Role.ASSISTANT: "Said earlier by the assistant:\n",
+    Role.TOOL: "Returned earlier by a tool:\n",
+}
+MERGED = (Role.USER, Role.ASSISTANT)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Messages to send, their tokens with ``per_message``, and how many of the request were sent whole and cut."""
+
+    messages: tuple[Message, ...]
+    tokens: int
+    whole: int
+    cut: int = 0
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A request with its messages sorted by what they are. Messages are named by their position in the request.
+
+    All sizes are tokens with ``per_message``, by the same sums ``compose`` reports.
+    """
+
+    request: TransferRequest
+
+    @cached_property
+    def systems(self) -> list[int]:
+        """Instructions: always sent whole, at the head."""
+        return [i for i, m in enumerate(self.request.messages) if m.role is Role.SYSTEM]
+
+    @cached_property
+    def turns(self) -> list[int]:
+        """What the person, the assistant and tools said."""
+        return [i for i, m in enumerate(self.request.messages) if m.role is not Role.SYSTEM]
+
+    @cached_property
+    def exchanges(self) -> list[list[int]]:
+        """``turns`` in groups that begin with a message of the person; what comes before the first is a group too."""
+        messages, groups = self.request.messages, list[list[int]]()
+        for i in self.turns:
+            if not groups or messages[i].role is Role.USER:
+                groups.append([])
+            groups[-1].append(i)
+        return groups
+
+    @cached_property
+    def present(self) -> list[int]:
+        """The message to be answered; a reply that is to be continued comes with the message it answers."""
+        return self.exchanges[-1] if self.exchanges else []
+
+    @cached_property
+    def pinned(self) -> list[int]:
+        """Pinned messages of ``turns``."""
+        return [i for i in self.turns if self.request.messages[i].pinned]
+
+    @cached_property
+    def total(self) -> int:
+        """Size of the whole conversation."""
+        return sum(self.request.tokens) + self.request.budget.per_message * len(self.request.messages)
+
+    @cached_property
+    def is_strict(self) -> bool:
+        """Whether the conversation satisfies strict templates as it is."""
+        previous: Role | None = None
+        for position, message in enumerate(self.request.messages):
+            role = message.role
+            if role is Role.SYSTEM:
+                if position:
+                    return False
+                continue
+            if (role is not Role.USER) if previous is None else (role is previous and role in MERGED):
+                return False
+            previous = role
+        return True
+
+    def weight(self, indices: Iterable[int]) -> int:
+        """Size of these as messages of their own."""
+        tokens, each = self.request.tokens, self.request.budget.per_message
+        return sum(tokens[i] + each for i in indices)
+
+    def joints(self, indices: Sequence[int]) -> int:
+        """What joining neighbours of one role among these adds."""
+        roles = [self.request.messages[i].role for i in indices]
+        pairs = sum(a is b and a in MERGED for a, b in itertools.pairwise(roles))
+        return pairs * self._separator
+
+    def quote(self, index: int) -> int:
+        """Size of this message when it is quoted at the head."""
+        return self.weight([index]) + self.request.count(SEPARATOR + LABELS[self.request.messages[index].role])
+
+    def head(self, sent: Iterable[int], notes: str = "") -> int:
+        """Size of what stands before the turns ``sent``: instructions, pinned turns not among them, notes."""
+        own = set(sent) if self.pinned else ()
+        return self._head([i for i in self.pinned if i not in own], notes)
+
+    def _head(self, quoted: Sequence[int], notes: str) -> int:
+        size = self.weight(self.systems) + max(0, len(self.systems) - 1) * self._separator
+        size += sum(map(self.quote, quoted))
+        if notes:
+            size += self.request.count(SEPARATOR + notes)
+            size += 0 if self.systems else self.request.budget.per_message
+        return size
+
+    @cached_property
+    def _separator(self) -> int:
+        return self.request.count(SEPARATOR)
+
+    def everything(self) -> Prompt:
+        """The whole conversation, unchanged when it is strict already."""
+        if self.is_strict:
+            messages = self.request.messages
+            return Prompt(messages, self.total, len(messages))
+        return self.compose(self.turns)
+
+    def suffix(self, fits: Callable[[int, int], bool], head: int) -> list[int]:
+        """``present`` and as many whole exchanges before it as fit, in order.
+
+        ``fits(size, exchanges)`` judges the size of head and turns with so many exchanges before ``present``;
+        ``head`` is the size of everything else when only ``present`` is sent.
+        """
+        messages = self.request.messages
+        size, first = head + self.weight(self.present) + self.joints(self.present), len(self.present)
+        following = self.present
+        for number, exchange in enumerate(reversed(self.exchanges[:-1]), start=1):
+            if messages[exchange[0]].role is not Role.USER:
+                break
+            size += self.weight(exchange) + self.joints([*exchange, following[0]])
+            size -= sum(self.quote(i) for i in exchange if messages[i].pinned)
+            if not fits(size, number):
+                break
+            first, following = first + len(exchange), exchange
+        return self.turns[len(self.turns) - first :]
+
+    def squeeze(self, room: Callable[[int], int], notes: str = "") -> tuple[list[int], Prompt]:
+        """The turns of ``present`` that can be sent by cutting what is longest among them, and that prompt.
+
+        ``room(head)`` says how much they may take beside a head of that size. Raises ``ValueError`` when the pinned
+        messages leave no room even for a marker.
+        """
+        budget = self.request.budget
+        for chosen in (self.present, [self.present[0], self.present[-1]], self.present[-1:]):
+            sent = sorted(set(chosen))
+            texts = self.cut(sent, room(self.head(sent, notes)))
+            if texts is not None and (prompt := self.compose(sent, notes, texts)).tokens <= budget.usable:
+                return sent, prompt
+        left = max(0, budget.usable - self.head(self.present[-1:], notes))
+        raise ValueError(
+            f"instructions and pinned messages leave {left:,} of {budget.usable:,} tokens for the last message; "
+            f"load the model with a larger context than {budget.window:,} tokens or shorten what is pinned"
+        )
+
+    def cut(self, indices: Sequence[int], room: int) -> dict[int, str] | None:
+        """Texts for those of ``indices`` that are too long, so that all take at most ``room``; None if impossible."""
+        tokens, count = self.request.tokens, self.request.count
+        room -= self.request.budget.per_message * len(indices) + self.joints(indices)
+        cap = level([tokens[i] for i in indices], room)
+        texts: dict[int, str] = {}
+        for i in indices:
+            if tokens[i] > cap:
+                text = cut_middle(self.request.messages[i].content, tokens[i], cap, count)
+                if text is None:
+                    return None
+                texts[i] = text
+        return texts
+
+    def compose(self, sent: Sequence[int], notes: str = "", cut: Mapping[int, str] | None = None) -> Prompt:
+        """The prompt that sends the turns ``sent``, in order, those in ``cut`` with that text instead of their own.
+
+        Pinned turns that are not sent are quoted at the head, before the notes; so are turns before the first
+        message of the person.
+        """
+        cut = cut or {}
+        messages, present = self.request.messages, set(self.present)
+        start = next((k for k, i in enumerate(sent) if messages[i].role is Role.USER or i in present), len(sent))
+        own = set(sent)
+        quoted = sorted({*sent[:start], *(i for i in self.pinned if i not in own)})
+        size = self._head(quoted, notes)
+        merged: list[Message] = []
+        for i in sent[start:]:
+            text = cut.get(i)
+            message = messages[i] if text is None else replace(messages[i], content=text)
+            size += self.request.tokens[i] if text is None else self.request.count(text)
+            size += self.request.budget.per_message
+            if merged and merged[-1].role is message.role and message.role in MERGED:
+                message = _joined(merged.pop(), message)
+                size += self._separator
+            merged.append(message)
+        whole = len(self.systems) + len(quoted) + len(sent) - start - len(cut)
+        return Prompt((*self._first(quoted, notes), *merged), size, whole, len(cut))
+
+    def _first(self, quoted: Sequence[int], notes: str) -> tuple[Message, ...]:
+        messages = self.request.messages
+        parts = [messages[i].content for i in self.systems]
+        parts += [LABELS[messages[i].role] + messages[i].content for i in quoted]
+        parts += [notes] if notes else []
+        if not parts:
+            return ()
+        if not self.systems:
+            return (Message(role=Role.SYSTEM, content=SEPARATOR.join(parts), pinned=True),)
+        first = messages[self.systems[0]]
+        return (first if len(parts) == 1 else replace(first, content=SEPARATOR.join(parts)),)
+
+
+def _joined(first: Message, second: Message) -> Message:
+    """Two messages as one, in the place of the second."""
+    content = first.content + SEPARATOR + second.content
+    return replace(second, content=content, pinned=first.pinned or second.pinned)

@@ -1,0 +1,42 @@
+"""How much of a window a conversation may take, before, at and after a compression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mai_core.policy.context import ContextBudget
+
+__all__ = ["Room"]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Tokens: all that are ``usable``, those that ``trigger`` a compression, and its ``target``."""
+
+    usable: int
+    trigger: int
+    target: int
+
+    @classmethod
+    def of(cls, budget: ContextBudget) -> Room:
+        """The room a budget leaves; the target is never above the trigger."""
+        usable = budget.usable
+        trigger = min(usable, int(usable * budget.trigger))
+        return cls(usable, trigger, min(trigger, int(usable * budget.target)))
+
+    def trigger_above(self, base: int) -> int:
+        """The trigger after a compression that could not get below ``base``.
+
+        Large pinned messages may keep a prompt above the plain trigger; compressing at every turn would then cost
+        the cache and gain nothing. So a quarter of what is left above ``base`` is always used first.
+        """
+        return max(self.trigger, base + (self.usable - base) // 4)
+
+    def beside(self, head: int) -> int:
+        """What a message that is cut may take beside a head of this size.
+
+        Up to the target, so that some turns follow before the next compression; up to all there is when the head
+        leaves next to nothing below the target.
+        """
+        below_target = self.target - head
+        return below_target if below_target >= self.usable // 8 else self.usable - head
