@@ -1,0 +1,20 @@
+"""Registers the probes that come with Mai."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mai_core import hookimpl
+
+if TYPE_CHECKING:
+    from mai_core.plugin.interfaces import ResourceProbe
+
+__all__ = ["mai_register_probes"]
+
+
+@hookimpl
+def mai_register_probes() -> list[type[ResourceProbe]]:
+    """The probe of this machine."""
+    from mai_backends.probes.system import SystemProbe
+
+    return [SystemProbe]
