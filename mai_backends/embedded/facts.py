@@ -94,6 +94,8 @@ class ModelFacts:
     def from_json(cls, value: Mapping[str, Any]) -> ModelFacts:
         """Raises ``KeyError``, ``TypeError`` or ``ValueError`` for what ``to_json`` did not write."""
         fields = dict(value)
+        if fields.keys() != set(cls.__dataclass_fields__):
+            raise ValueError("other fields than these")
         if fields.get("architecture") is not None:
             fields["architecture"] = Architecture(**fields["architecture"])
         return cls(**{**fields, "kind": FileKind(fields["kind"])})

@@ -17,9 +17,10 @@ def is_remote(source: str) -> bool:
 async def resolve(source: str, access: Access, patience: Patience) -> tuple[Artifact, ...]:
     """The files to fetch. Raises ``Offline`` or ``FetchError``."""
     if source.startswith(web.PREFIXES):
+        artifacts = web.resolve(source)
         page = hub.from_page(source, access)
         if page is None:
-            return web.resolve(source)
+            return artifacts
         source = page
     if source.startswith(registry.PREFIX):
         return await registry.resolve(source, access, patience)
