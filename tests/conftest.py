@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Machines that run tests are shared and slow at times: a law is broken by a counterexample, never by the clock.
+settings.register_profile("mai", deadline=None)
+settings.load_profile("mai")
 
 
 def _weights(file: str) -> Path:

@@ -197,25 +197,36 @@ def _plans(wanted: int, minimum: int) -> Iterator[tuple[LoadPlan, Rung]]:
         yield LoadPlan(context=context, kv_type=KvType.Q8_0), Rung.QUANTISED_KV
 
 
-def _resident(model: ModelProfile, situation: Situation, wanted: int) -> LoadedModel | None:
-    """An instance already in memory that serves the turn as it is, unless its host is in trouble."""
+def _resident(model: ModelProfile, situation: Situation) -> LoadedModel | None:
+    """The roomiest instance already in memory, unless its host is in trouble: then everything is judged anew."""
     if situation.snapshot.calm_seconds <= 0.0 and not model.remote:
         return None
-    needed = min(wanted, situation.features.prompt_tokens + situation.limits.reserve)
-    return next((m for m in situation.loaded if m.key == model.key and m.plan.context >= needed), None)
+    instances = [m for m in situation.loaded if m.key == model.key]
+    return max(instances, key=lambda m: m.plan.context, default=None)
 
 
 def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
+    """How the model would run: as it is loaded when that suffices, else by the first plan of the ladder that fits.
+
+    An instance too small for the conversation stays of use where no larger one fits: the conversation is compressed.
+    """
     host = situation.snapshot.host(model.host)
     wanted = _wanted_context(model, situation)
     pool = host.ram if host else None
-    if instance := _resident(model, situation, wanted):
+    instance = _resident(model, situation)
+    kept = None
+    if instance is not None:
+        needed = min(wanted, situation.features.prompt_tokens + situation.limits.reserve)
         spare = (pool.available / pool.total) if pool and pool.total else 1.0
-        return _Fit(instance.plan, instance.footprint, Rung.FULL, spare, resident=True)
+        enough = instance.plan.context >= needed
+        rung = Rung.FULL if enough else Rung.SMALLER_CONTEXT
+        kept = _Fit(instance.plan, instance.footprint, rung, spare, resident=True)
+        if enough:
+            return kept
     if model.remote:
         return _Fit(LoadPlan(context=wanted), Footprint(), Rung.FULL, 1.0)
     if host is None or pool is None:
-        return Rejection(
+        return kept or Rejection(
             key=model.key,
             reason=RejectionReason.UNKNOWN_HOST,
             message=f"no probe knows the memory of {model.host}",
@@ -226,8 +237,10 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
     for plan, rung in _plans(wanted, min(situation.limits.minimum, wanted)):
         footprint = predict_footprint(model, plan)
         if footprint.ram <= budget:
+            if kept is not None and plan.context <= kept.plan.context:
+                return kept
             return _Fit(plan, footprint, rung, (budget - footprint.ram) / pool.total)
-    return Rejection(
+    return kept or Rejection(
         key=model.key,
         reason=RejectionReason.MEMORY,
         message=f"needs {_gib(footprint.ram)} of {pool.name} at its smallest, {_gib(max(0, budget))} can be had",

@@ -37,8 +37,8 @@ def settle(
 ) -> tuple[Move, str, str]:
     """Stay with the model in use or go to the arbiter's favourite: the move, the choice and the reason.
 
-    A switch must lead by ``margin``, repay loading and reading the conversation within ``horizon_turns``, and when
-    it takes more memory than now, come after ``up_after_seconds`` of calm and leave ``spare`` free. So a model that
+    A switch must lead by ``margin``, repay loading and reading the conversation within ``horizon_turns``, leave
+    ``spare`` free, and when it takes more memory than now, come after ``up_after_seconds`` of calm. So a model that
     only just fits is not taken up, and one per cent more or less memory never moves a decision.
     """
     favourite = ranking[0]
@@ -61,11 +61,11 @@ def settle(
     cost = seconds * rules.seconds_value
     if gain * rules.horizon_turns <= cost:
         return Move.STAY, current, f"switching to {favourite.key} costs {seconds:.1f} s, more than it gains"
-    if not theirs.is_loaded and theirs.footprint.total > mine.footprint.total:
-        if calm_seconds < rules.up_after_seconds:
-            return Move.STAY, current, f"{favourite.key} waits until memory was calm for {rules.up_after_seconds:.0f} s"
+    if not theirs.is_loaded:
         if theirs.spare < rules.spare:
             return Move.STAY, current, f"{favourite.key} would fit too tightly"
+        if theirs.footprint.total > mine.footprint.total and calm_seconds < rules.up_after_seconds:
+            return Move.STAY, current, f"{favourite.key} waits until memory was calm for {rules.up_after_seconds:.0f} s"
     return Move.SWITCH, favourite.key, favourite.reason
 
 
