@@ -6,6 +6,7 @@ drawn again as text arrives, and of it only the lines that changed.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from markdown_it import MarkdownIt
@@ -18,7 +19,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-__all__ = ["LiveMarkdown", "render_markdown", "split_open_block"]
+__all__ = ["LiveMarkdown", "render_markdown", "split_blocks"]
 
 # A line longer than this is tiring to read, however wide the terminal is.
 READABLE_WIDTH = 100
@@ -27,17 +28,16 @@ READABLE_WIDTH = 100
 PARSER = MarkdownIt("commonmark", {"html": False}).enable("strikethrough").enable("table")
 
 
-def split_open_block(text: str) -> tuple[str, str]:
-    """Cut a growing text where its last block begins: everything before can no longer change.
+def split_blocks(text: str) -> tuple[list[str], str]:
+    """Cut a growing text into the blocks that can no longer change and the last, open one.
 
     Only whole lines are judged, since an unfinished one (``2`` of ``2. next``) may still join the block before it.
     """
     whole = text.rpartition("\n")[0] + "\n"
     starts = [t.map[0] for t in PARSER.parse(whole) if t.level == 0 and t.map and t.nesting >= 0]
-    if len(starts) < 2:
-        return "", text
     lines = text.split("\n")
-    return "\n".join(lines[: starts[-1]]), "\n".join(lines[starts[-1] :])
+    done = ["\n".join(lines[start:end]) for start, end in pairwise([0, *starts[1:]])]
+    return done, "\n".join(lines[starts[-1] :]) if len(starts) > 1 else text
 
 
 class _Heading(Heading):
@@ -120,24 +120,31 @@ class LiveMarkdown:
 
     def draw(self) -> None:
         """Bring the terminal up to date."""
-        done, self._open = split_open_block(self._open)
-        if done.strip():
-            self._finish(render_markdown(self._console, done))
-        lines = render_markdown(self._console, self._open) if self._open.strip() else []
-        self._paint(lines[-max(1, self._console.height - 2) :])
+        self._finish_blocks()
+        self._paint(self._render(self._open)[-max(1, self._console.height - 2) :])
 
     def close(self) -> None:
         """Print what is still open for good."""
-        lines = render_markdown(self._console, self._open) if self._open.strip() else []
+        self._open += "\n"
+        self._finish_blocks()
+        self._finish(self._open)
         self._open = ""
-        self._paint(lines)
-        if self._drawn or self._gap:
-            self._drawn, self._gap = [], ""
+        if self._gap:
+            self._gap = ""
             self._write("\n")
 
-    def _finish(self, lines: list[str]) -> None:
-        self._paint(lines)
-        self._drawn, self._gap = [], "\n\n"
+    def _finish_blocks(self) -> None:
+        done, self._open = split_blocks(self._open)
+        for block in done:
+            self._finish(block)
+
+    def _finish(self, block: str) -> None:
+        self._paint(self._render(block))
+        if self._drawn:
+            self._drawn, self._gap = [], "\n\n"
+
+    def _render(self, block: str) -> list[str]:
+        return render_markdown(self._console, block) if block.strip() else []
 
     def _paint(self, lines: list[str]) -> None:
         # The cursor rests at the end of the last drawn line, so that only lines that changed are written again.

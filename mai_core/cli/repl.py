@@ -212,6 +212,7 @@ def _quiet_keyboard() -> Iterator[None]:
         return
     quiet = list(before)
     quiet[3] &= ~(termios.ECHO | termios.ICANON)
+    quiet[3] |= termios.NOFLSH  # Ctrl-C must not throw away what was typed, nor half an escape sequence on its way out
     termios.tcsetattr(sys.stdin, termios.TCSADRAIN, quiet)
     try:
         yield

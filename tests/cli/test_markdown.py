@@ -1,0 +1,147 @@
+"""Laws of the live rendering, on a terminal that follows its escape sequences."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from fakes import MARKDOWN
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.text import Text
+from screen import Screen
+
+from mai_core.cli.markdown import LiveMarkdown, render_markdown, split_blocks
+
+HEIGHT = 8
+
+BLOCKS = st.lists(
+    st.sampled_from(
+        [
+            "# Heading",
+            "A paragraph\nof two lines",
+            "- one\n- two\n  - inner",
+            "1. first\n\n2. second",
+            "2. not the first",
+            "```python\n# no heading\n\nx = 1\n```",
+            "```\nnever closed",
+            "| a | b |\n|---|---|\n| 1 | 2 |",
+            "> quoted\nlazily",
+            "***",
+            "Title\n---",
+            "    indented code",
+            "<div>\nhtml\n</div>",
+            "[link](https://example.org) ~~gone~~ `code`",
+            "word " * 60,
+            "\n".join(f"- item {n}" for n in range(30)),
+            "unfinished **bold and `code",
+        ]
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def console(screen: Screen | None = None) -> Console:
+    return Console(
+        file=screen,  # type: ignore[arg-type]
+        force_terminal=True,
+        color_system="standard",
+        width=40,
+        height=HEIGHT,
+        _environ={},
+    )
+
+
+def shown(pieces: list[str]) -> list[str]:
+    screen = Screen(HEIGHT)
+    live = LiveMarkdown(console(screen))
+    for piece in pieces:
+        live.feed(piece)
+        live.draw()
+    live.close()
+    return screen.lines
+
+
+def cut(text: str, points: list[int]) -> list[str]:
+    edges = [0, *sorted({p % (len(text) + 1) for p in points}), len(text)]
+    return [text[a:b] for a, b in pairwise(edges)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(blocks=BLOCKS, points=st.lists(st.integers(0, 10_000), max_size=40))
+@example(blocks=[MARKDOWN], points=list(range(0, 300, 3)))
+def test_the_screen_ends_the_same_however_the_reply_arrives(blocks: list[str], points: list[int]) -> None:
+    text = "\n\n".join(blocks)
+    assert shown(cut(text, points)) == shown([text])
+
+
+@settings(max_examples=100, deadline=None)
+@given(blocks=BLOCKS, points=st.lists(st.integers(0, 10_000), max_size=5))
+def test_no_text_is_lost_by_cutting_it_into_blocks(blocks: list[str], points: list[int]) -> None:
+    text = "\n\n".join(blocks)
+    for end in [p % (len(text) + 1) for p in points]:
+        done, still_open = split_blocks(text[:end])
+        assert "\n".join([*done, still_open]) == text[:end]
+
+
+def test_every_block_of_a_reply_is_on_the_screen() -> None:
+    text = "\n".join(shown([MARKDOWN]))
+    for expected in (
+        "Heading",
+        "bold word and code, <div> kept",
+        "• one",
+        "def answer() -> int:",
+        "a",
+        "1",
+        "The end.",
+    ):
+        assert expected in text
+    assert "**" not in text
+    assert "```" not in text
+
+
+def test_a_reply_longer_than_the_screen_is_there_from_its_first_line() -> None:
+    lines = shown([f"- item {n}\n" for n in range(40)])
+    assert [line.strip() for line in lines if line] == [f"• item {n}" for n in range(40)]
+
+
+def test_a_line_break_stays_a_line_break() -> None:
+    lines = [Text.from_ansi(line).plain for line in render_markdown(console(), "roses\nviolets")]
+    assert lines == ["roses", "violets"]
+
+
+def test_only_changed_lines_are_written_again() -> None:
+    written: list[str] = []
+
+    class Recording(Screen):
+        def write(self, text: str) -> None:
+            written.extend(filter(None, [text]))
+            super().write(text)
+
+    live = LiveMarkdown(console(Recording(HEIGHT)))
+    live.feed("a paragraph that\nhas three\nli")
+    live.draw()
+    written.clear()
+    live.feed("nes")
+    live.draw()
+    live.draw()
+    assert len(written) == 1
+    assert "lines" in written[0]
+    assert "three" not in written[0]
+
+
+def test_an_empty_reply_leaves_no_trace() -> None:
+    assert shown([""]) == [""]
+    assert shown(["\n \n"]) == [""]
+
+
+def anything() -> Any:
+    return st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=200)
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=anything())
+def test_no_text_breaks_the_rendering(text: str) -> None:
+    render_markdown(console(), text)
