@@ -15,6 +15,7 @@ from types import MappingProxyType
 __all__ = [
     "ADDRESSED",
     "ANYWHERE",
+    "ASCII_HINTS",
     "COURTESIES",
     "COURTESY",
     "ONCE",
@@ -247,16 +248,20 @@ ANYWHERE = _any(
 
 HINTS = (*STANDING, "always", "never", "remember", "only", *"始总一务永只记牢忘再文语叫呼名常い必絶覚語")
 """A text with none of these holds nothing that ``STANDING`` or ``ANYWHERE`` would find."""
+ASCII_HINTS = tuple(filter(str.isascii, HINTS))
+"""Those an ASCII text can hold."""
 
-POLITE = _any(
-    r"(?:can|could|would|will) you (?:please |kindly )?",
-    r"(?:kannst|könntest|würdest|magst) du (?:bitte )?",
-    r"(?:peux-tu|pourrais-tu|pouvez-vous|pourriez-vous|tu peux) (?:s'il te plaît )?",
-    r"(?:puedes|podrías|puede|podría) (?:por favor )?",
-    r"(?:puoi|potresti|può|potrebbe) (?:per favore )?",
-    r"(?:você pode|pode|poderia|podes) (?:por favor )?",
-    r"(?:kun je|kan je|zou je|wil je) (?:alsjeblieft )?",
-    r"(?:можешь|можете|можно) ",
+POLITE = _by_first_word(
+    ("can could would will", r"you (?:please |kindly )?"),
+    ("kannst könntest würdest magst", r"du (?:bitte )?"),
+    ("peux-tu pourrais-tu pouvez-vous pourriez-vous", r"(?:s'il te plaît |s'il vous plaît )?"),
+    ("tu", r"peux "),
+    ("puedes podrías puede podría", r"(?:por favor )?"),
+    ("puoi potresti può potrebbe", r"(?:per favore )?"),
+    ("você", r"pode "),
+    ("pode poderia podes", r"(?:por favor )?"),
+    ("kun kan zou wil", r"je (?:alsjeblieft )?"),
+    ("можешь можете можно", r""),
 )
 """How a question begins that is a request; what follows must be one, and hold one of ``VERBS``."""
 

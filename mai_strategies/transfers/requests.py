@@ -8,10 +8,12 @@ missed one costs trust; in doubt the sentence is kept.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from mai_strategies.transfers.cues import (
     ADDRESSED,
     ANYWHERE,
+    ASCII_HINTS,
     COURTESIES,
     COURTESY,
     HINTS,
@@ -37,7 +39,8 @@ _CITED_LINE = re.compile(r"^\s*>.*$", re.MULTILINE)
 _CITATION = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”|„[^“\n]*“|«[^»\n]*»|(?<!\w)'[^'\n]+'(?!\w)|`[^`\n]*`")
 _QUOTE = re.compile(r"[\"“„«'`]")
 # French joins some words to the next: "n'utilise".
-_FIRST = re.compile(r"\W*([nd]'|\w[\w'-]*)[ ]?")
+_FIRST = re.compile(r"\W*([ndND]'|\w[\w'’-]*)[ ]?")
+_BEGINNINGS = COURTESIES | OPENINGS.keys() | POLITE.keys()
 _BACKWARD = re.compile(r"\b(?:this|that|it|so|das|dies|so|cela|ça|eso|esto|questo|isso|dat)\W*$", re.IGNORECASE)
 
 
@@ -53,9 +56,9 @@ def explicit_requests(text: str) -> tuple[str, ...]:
         spoken = "\n".join([*paragraphs[:1], *paragraphs[1:][-1:]])
         spoken = spoken if len(spoken) <= 2 * PASTED else f"{spoken[:PASTED]}\n{spoken[-PASTED:]}"
     plain = _plain(spoken)
-    is_hinted = any(map(plain.__contains__, HINTS))
+    is_hinted = any(map(plain.__contains__, ASCII_HINTS if plain.isascii() else HINTS))
     said = sentences(spoken)
-    found = [k for k, sentence in enumerate(said) if is_request(sentence, is_hinted)]
+    found = [k for k, sentence in enumerate(said) if (is_hinted or _may_open(sentence)) and is_request(sentence)]
     if not found:
         return ()
     if len(spoken.strip()) <= WHOLE:
@@ -63,21 +66,24 @@ def explicit_requests(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(clip(_with_context(said, k), LONGEST) for k in found))
 
 
-def is_request(sentence: str, is_hinted: bool = True) -> bool:
-    """Whether a sentence of the person asks for something that holds beyond the present answer.
-
-    ``is_hinted`` False promises that none of ``HINTS`` is in it, so that only its opening is looked at.
-    """
+def is_request(sentence: str) -> bool:
+    """Whether a sentence of the person asks for something that holds beyond the present answer."""
     said = flat(_plain(sentence))
     if _QUOTE.search(said):
         said = _CITATION.sub("“”", said)
     said = _opening(said)
     if said.endswith(("?", "？")):
-        asked = POLITE.match(said)
-        if not asked or not VERBS.search(said, asked.end()):
+        asked = _after_first(said, POLITE)
+        if asked is None or not VERBS.search(asked):
             return False
-        said = _opening(said[asked.end() :])
-    return _is_standing(said, is_hinted) and not ONCE.search(said)
+        said = _opening(asked)
+    return _is_standing(said) and not ONCE.search(said)
+
+
+def _may_open(sentence: str) -> bool:
+    """Whether a request may begin with the first word of ``sentence``: a quick look before a careful one."""
+    first = _FIRST.match(sentence)
+    return first is not None and first[1].lower() in _BEGINNINGS
 
 
 def _opening(said: str) -> str:
@@ -90,14 +96,18 @@ def _opening(said: str) -> str:
     return said[first.start(1) :]
 
 
-def _is_standing(said: str, is_hinted: bool) -> bool:
-    first = _FIRST.match(said)
-    rest = OPENINGS.get(first[1]) if first else None
-    if first and rest and rest.match(said, first.end()):
+def _is_standing(said: str) -> bool:
+    if _after_first(said, OPENINGS) is not None or ANYWHERE.search(said):
         return True
-    if not is_hinted:
-        return False
-    return bool(ANYWHERE.search(said)) or (bool(ADDRESSED.search(said)) and any(p in said for p in STANDING))
+    return any(phrase in said for phrase in STANDING) and bool(ADDRESSED.search(said))
+
+
+def _after_first(said: str, table: Mapping[str, re.Pattern[str]]) -> str | None:
+    """What follows if ``said`` opens with a word of ``table`` and what that demands."""
+    first = _FIRST.match(said)
+    rest = table.get(first[1]) if first else None
+    found = rest.match(said, first.end()) if first and rest else None
+    return said[found.end() :] if found else None
 
 
 def _plain(text: str) -> str:

@@ -19,7 +19,7 @@ from math import log, sqrt
 
 from mai_core.policy.messages import Role
 from mai_strategies.transfers.notes import Extract
-from mai_strategies.transfers.text import clip, flat, sentences, words
+from mai_strategies.transfers.text import PUNCTUATION, clip, flat, sentences, stems, tokens
 
 __all__ = ["summarise"]
 
@@ -38,9 +38,9 @@ KNOWN = 0.2
 
 _NUMBER_OR_CODE = re.compile(r"[0-9`_{}=<>/\\$€£%@]")
 _DECISIONS = frozenset(
-    words(
+    tokens(
         "decide decided decision agree agreed chose chosen choose settled concluded conclusion must deadline important "
-        "because prefer favourite favorite allergic entschieden entscheidung beschlossen wichtig muss müssen weil frist "
+        "because prefer favourite favorite allergic entschieden entscheidung beschlossen wichtig muss müssen weil "
         "décidé décision important doit parce decidido decisión importante debe porque deciso decisione deve perché "
         "besloten belangrijk moet omdat решили решил важно"
     )
@@ -78,7 +78,7 @@ def summarise(
     scale = _Scale.of(messages, question)
     scale.score(messages)
     for passage in (orphans := _credited(messages, earlier)):
-        passage.words = set(words(passage.text))
+        passage.words = set(tokens(passage.text))
     best = _best(messages, CHOICE * room)
     found = orphans + [
         _passage(m.source, m.role, clip(flat(sentence), LONGEST))
@@ -91,7 +91,7 @@ def summarise(
 
 
 def _passage(source: int, role: Role, text: str) -> _Passage:
-    return _Passage(source, role, text, set(words(text)))
+    return _Passage(source, role, text, set(tokens(text)))
 
 
 def _readable(text: str) -> str:
@@ -111,7 +111,8 @@ class _Scale:
     def of(cls, messages: Sequence[_Passage], question: str) -> _Scale:
         total = len(messages)
         frequency = Counter(chain.from_iterable(m.words for m in messages))
-        asked = _rarity(frequency, set(words(f"{question[:1000]} {question[-1000:]}")), total)
+        said = tokens(f"{question[:1000]} {question[-1000:]}")
+        asked = _rarity(frequency, {stem for word in said for stem in stems(word)}, total)
         # A word in a fifth of all messages is grammar; a word in a single one is no topic.
         common = max(3, total // 5)
         topics = {w: log(n) for w, n in frequency.items() if 1 < n <= common and len(w) > 3}
@@ -130,17 +131,19 @@ class _Scale:
 
 def _rarity(frequency: Mapping[str, int], question: Set[str], total: int) -> dict[str, float]:
     """Weights of the conversation's words that the question holds too, inflected or not."""
-    stems = {_stem(w) for w in question}
-    shared = [(w, stem) for w in frequency if (stem := _stem(w)) in stems]
+    beginnings = {stem[:3] for stem in question}
+    shared = [
+        (word, stem)
+        for word in frequency
+        if (core := word.strip(PUNCTUATION))[:3] in beginnings or not core.isalnum()
+        for stem in stems(core)
+        if stem in question
+    ]
     by_stem: Counter[str] = Counter()
-    for w, stem in shared:
-        by_stem[stem] += frequency[w]
+    for word, stem in shared:
+        by_stem[stem] += frequency[word]
     # Squared: one rare word in common says more than several frequent ones.
-    return {w: log(1 + total / by_stem[stem]) ** 2 for w, stem in shared}
-
-
-def _stem(word: str) -> str:
-    return word[:5].rstrip("es") if len(word) > 3 else word
+    return {word: log(1 + total / by_stem[stem]) ** 2 for word, stem in shared}
 
 
 def _specifics(p: _Passage) -> float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["clip", "flat", "sentences", "words"]
+__all__ = ["PUNCTUATION", "clip", "flat", "sentences", "stems", "tokens"]
+
+PUNCTUATION = ".,;:!?…()[]{}\"'`“”„«»*_-"
+"""What may cling to a word."""
 
 _END = re.compile(r"[.!?…。！？\n]+[\"')\]]*\s*")
-_ASCII_WORD = re.compile(r"\w+")
-# Chinese and Japanese are written without spaces: there a character is the unit that can be compared.
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
 
 
@@ -25,9 +27,18 @@ def sentences(text: str) -> list[str]:
     return [sentence for sentence in found if sentence]
 
 
-def words(text: str) -> list[str]:
-    """The words of ``text`` in lower case."""
-    return (_ASCII_WORD if text.isascii() else _WORD).findall(text.lower())
+def tokens(text: str) -> list[str]:
+    """``text`` in lower case, cut at spaces, punctuation left on: fast, and enough to compare passages."""
+    if not text.isascii() and _CJK.search(text):
+        # Chinese and Japanese are written without spaces: there a character is the unit that can be compared.
+        return _WORD.findall(text.lower())
+    return text.lower().split()
+
+
+def stems(token: str) -> list[str]:
+    """The words in a token, without the endings that inflection most often adds."""
+    found = [token] if token.isalnum() else _WORD.findall(token)
+    return [word[:5].rstrip("es") if len(word) > 3 else word for word in found]
 
 
 def flat(text: str) -> str:
