@@ -56,12 +56,13 @@ class Groups:
         if unified is not None:
             for folder in self._levels(("", "unified"), unified):
                 if (said := text(folder / "cpu.max")) is not None:
-                    quotas += _share(*said.split())
+                    quota, _, period = said.strip().partition(" ")
+                    quotas += _share(quota, period)
         if (path := named.get("cpu")) is not None:
             for folder in self._levels(("cpu", "cpu,cpuacct"), path):
-                quota, period = text(folder / "cpu.cfs_quota_us"), text(folder / "cpu.cfs_period_us")
-                if quota is not None and period is not None and quota.strip() != "-1":
-                    quotas += _share(quota, period)
+                said, every = text(folder / "cpu.cfs_quota_us"), text(folder / "cpu.cfs_period_us")
+                if said is not None and every is not None and said.strip() != "-1":
+                    quotas += _share(said, every)
         return min(quotas, default=None)
 
     def _paths(self) -> tuple[str | None, dict[str, str]]:
@@ -110,7 +111,7 @@ def _limit(folder: Path, limit: int | None, usage: str, reclaimable: str) -> Mem
     return MemoryLimit(folder, limit, max(0, limit - used))
 
 
-def _share(quota: str = "", period: str = "100000") -> list[float]:
+def _share(quota: str, period: str) -> list[float]:
     if quota == "max":
         return []
     microseconds, every = whole(quota, "cpu quota"), whole(period, "cpu period")
