@@ -1,0 +1,1 @@
+"""Benchmarks of what Mai decides: how fast, and how well."""
