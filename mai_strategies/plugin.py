@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mai_core import hookimpl
-from mai_core.plugin.interfaces import SelectionStrategy
+
+if TYPE_CHECKING:
+    from mai_core.plugin.interfaces import SelectionStrategy
 
 __all__ = ["mai_register_strategies"]
 

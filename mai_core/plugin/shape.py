@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mai_core.plugin.interfaces import Backend, ContextTransfer, ResourceProbe, SelectionStrategy
-
 __all__ = ["KINDS", "Kind", "misfit"]
 
 
@@ -23,7 +21,15 @@ class Kind:
     plural: str
     hook: str
     label: str
-    protocol: type[Any]
+    interface: str
+
+    @property
+    def protocol(self) -> type[Any]:
+        """Imported when a class is judged: `mai --help` finds plugins and judges none."""
+        from mai_core.plugin import interfaces
+
+        protocol: type[Any] = getattr(interfaces, self.interface)
+        return protocol
 
     @property
     def methods(self) -> Mapping[str, Callable[..., Any]]:
@@ -39,10 +45,10 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     kind.plural: kind
     for kind in (
-        Kind("backend", "backends", "mai_register_backends", "kind", Backend),
-        Kind("probe", "probes", "mai_register_probes", "kind", ResourceProbe),
-        Kind("strategy", "strategies", "mai_register_strategies", "name", SelectionStrategy),
-        Kind("transfer", "transfers", "mai_register_transfers", "name", ContextTransfer),
+        Kind("backend", "backends", "mai_register_backends", "kind", "Backend"),
+        Kind("probe", "probes", "mai_register_probes", "kind", "ResourceProbe"),
+        Kind("strategy", "strategies", "mai_register_strategies", "name", "SelectionStrategy"),
+        Kind("transfer", "transfers", "mai_register_transfers", "name", "ContextTransfer"),
     )
 }
 
