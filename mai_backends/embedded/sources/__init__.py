@@ -21,10 +21,11 @@ _MAX_FILENAME = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What decides how sources are reached: this person's environment and home."""
+    """What decides how sources are reached: this person's environment and home, and the root of the system's files."""
 
     environment: Mapping[str, str]
     home: Path
+    system: Path = Path("/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ _SOURCE = re.compile(
 )
 _PAGE = re.compile(r"/(?P<repository>[^/]+/[^/]+)/(?:blob|resolve)/main/(?P<file>.+)")
 _DEFAULT_HOST = "huggingface.co"
-_TIMEOUT = 20.0
+_TIMEOUT = 10.0
 _PREFERRED = ("Q4_K_M", "Q4_K_S", "Q5_K_M", "Q4_0", "MXFP4", "Q5_K_S", "Q4_1", "IQ4_NL", "IQ4_XS", "Q6_K", "Q8_0")
 _NOT_WEIGHTS = ("mmproj", "imatrix")
 
@@ -94,9 +94,10 @@ def _resolve(source: str, match: re.Match[str], access: Access) -> tuple[Artifac
 
 
 def _listing(api: HfApi, repository: str) -> tuple[str, list[HubFile]]:
-    import httpx
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
+    # The hub's client has changed its HTTP library twice; its own error still derives from that library's.
+    unreachable: tuple[type[BaseException], ...] = (OSError, *HfHubHTTPError.__bases__)
     try:
         info = api.model_info(repository, files_metadata=True, timeout=_TIMEOUT)
     except GatedRepoError as error:
@@ -115,11 +116,15 @@ def _listing(api: HfApi, repository: str) -> tuple[str, list[HubFile]]:
         status = error.response.status_code
         remedy = "check HF_TOKEN" if status in (401, 403) else "try again later"
         raise FetchError(f"the hub answered {status} for {repository}", remedy=remedy) from error
-    except (OSError, httpx.TransportError) as error:
+    except unreachable as error:
         raise Offline(
             f"the hub at {api.endpoint} cannot be reached",
             remedy="check the network, HF_ENDPOINT and HF_HUB_OFFLINE",
             detail=str(error),
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise FetchError(
+            f"{api.endpoint} gives no listing of {repository}", remedy="check HF_ENDPOINT", detail=repr(error)
         ) from error
     return info.sha or "main", [
         HubFile(path=file.rfilename, size=file.size or 0, sha256=file.lfs.sha256 if file.lfs else "")

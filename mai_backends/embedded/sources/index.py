@@ -186,9 +186,10 @@ def _pip_files(access: Access) -> Iterator[Path]:
     only = environment.get("PIP_CONFIG_FILE")
     if only == os.devnull:
         return
-    for folder in reversed(environment.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":")):
+    shared = environment.get("XDG_CONFIG_DIRS") or str(access.system / "etc/xdg")
+    for folder in reversed(shared.split(":")):
         yield Path(folder, "pip/pip.conf")
-    yield Path("/etc/pip.conf")
+    yield access.system / "etc/pip.conf"
     yield home / ".pip/pip.conf"
     yield Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf"
     yield Path(sys.prefix, "pip.conf")

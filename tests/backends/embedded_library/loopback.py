@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 @dataclass
 class Served:
-    """One path. Each request takes the next of ``drops``: the connection is cut after so many bytes."""
+    """One path. Each GET takes the next of ``status`` and of ``drops``: the connection is cut after so many bytes."""
 
     content: bytes = b""
     etag: str = '"v1"'
@@ -58,8 +58,9 @@ def _handler(loopback: Loopback) -> type[BaseHTTPRequestHandler]:
             loopback.requests.append((self.command, path, headers))
             served = loopback.files.get(path)
             if served is None:
-                served = Served(b"nothing here", status=[404])
-            status = served.status.pop(0) if served.status else 200
+                self.send_error(404)
+                return
+            status = served.status.pop(0) if with_body and served.status else 200
             body, extra = served.content, {}
             asked = re.fullmatch(r"bytes=(\d+)-", headers.get("range", ""))
             if status == 200 and asked and served.ranges and headers.get("if-range", served.etag) == served.etag:
