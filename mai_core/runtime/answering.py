@@ -180,7 +180,7 @@ class Answering:
         if answer.stop is None:
             raise GenerationError(f"{model.key} stopped without an end")
         if not answer.text.strip():
-            answer.stop = None
+            answer.text, answer.stop = "", None
             raise GenerationError(f"{model.key} answered nothing")
 
     def _take(self, answer: Answer, event: TextDelta | ReasoningDelta, emit: Emit) -> None:

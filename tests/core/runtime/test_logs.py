@@ -213,7 +213,9 @@ def test_processes_share_the_file_and_lose_nothing(file: Path) -> None:
         writer.stdin.flush()
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
     told = messages(tail(file, lines=10_000))
-    assert len(list(file.parent.glob("mai.log.*"))) > 20
+    rotated = [path for path in file.parent.glob("mai.log.*") if path.suffix != ".lock"]
+    assert len(rotated) > 20
+    assert min(path.stat().st_size for path in rotated) > 16_000, "a file two found full at once is rotated once"
     for name in "abc":
         own = [message for message in told if message.startswith(name)]
         assert own == [f"{name} {n} {'x' * (n * 37 % 3_000)}" for n in range(400)]

@@ -171,6 +171,7 @@ def test_messages_for_a_conversation_that_is_gone_are_refused(store: Store) -> N
     ):
         with pytest.raises(StoreError, match=conversation.id):
             use()
+        assert store.append(kept.id, user("still here")), "what was refused leaves no transaction behind"
     assert store.last_decision() is None
     assert store.conversation(kept.id).title == "Kept"
 

@@ -21,7 +21,7 @@ from mai_core.policy.selection import Ballot, Candidate, Decision, Move, Proposa
 from mai_core.runtime.presence import ProcessNote
 from mai_core.runtime.store.codec import decode, encode
 
-ANY_TEXT = st.text(st.characters(), max_size=8)  # halves of surrogate pairs included
+ANY_TEXT = st.text(st.characters() | st.sampled_from("\0\udc80\ud83d"), max_size=8)  # halves of surrogate pairs too
 
 
 def values(hint: Any) -> st.SearchStrategy[Any]:

@@ -1,0 +1,245 @@
+"""Whole turns over fake engines: answering, falling back, keeping what was said."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from mai_core.errors import (
+    BackendUnavailable,
+    GenerationError,
+    MaiError,
+    ModelFileError,
+    ModelLoadError,
+    NothingFits,
+    OutOfMemory,
+    UnknownModel,
+)
+from mai_core.policy.messages import Role, StopReason, TextDelta
+from mai_core.policy.selection import Move
+from mai_core.runtime.turn import FellBack, Loading, ModelChosen, TurnEnd
+from mai_core.testing.machine import FakeMachine
+from tests.core.runtime.worlds import events_of, model, running
+
+GIB = 2**30
+
+
+async def test_a_turn_is_answered_stored_and_told(tmp_path: Path) -> None:
+    async with running(tmp_path, model("one", reply="Paris it is.")) as (mai, backend, fakes):
+        events = await events_of(mai, "What is the capital of France?")
+        kinds = [type(e) for e in events]
+        assert kinds[0] is ModelChosen
+        assert kinds[-1] is TurnEnd
+        assert Loading in kinds
+        text = "".join(e.text for e in events if isinstance(e, TextDelta))
+        reply = events[-1].reply  # type: ignore[union-attr]
+        assert text == reply.text == "Paris it is."
+        history = await mai.get_conversation_history()
+        assert [(m.role, m.content) for m in history.messages] == [
+            (Role.USER, "What is the capital of France?"),
+            (Role.ASSISTANT, "Paris it is."),
+        ]
+        assert history.messages[1].model == "one"
+        assert [e.current for e in fakes.switched] == ["one"]
+        assert [t.model for t in fakes.finished] == ["one"]
+        assert backend.calls == [("load", "one"), ("generate", "one")]
+
+
+async def test_the_loaded_model_is_used_again(tmp_path: Path) -> None:
+    async with running(tmp_path, model("one"), model("two", 0.2)) as (mai, backend, fakes):
+        for question in ("one?", "two?", "three?"):
+            await mai.process_message(question)
+        assert [c for c in backend.calls if c[0] == "load"] == [("load", "one")]
+        assert len(fakes.switched) == 1
+        assert len((await mai.get_conversation_history()).messages) == 6
+
+
+async def test_a_model_that_cannot_be_loaded_makes_way_for_the_next(tmp_path: Path) -> None:
+    broken = model("broken", 0.9, load_failures=[ModelFileError("the file is cut short")] * 3)
+    async with running(tmp_path, broken, model("spare", 0.4)) as (mai, _, _):
+        events = await events_of(mai, "hello there")
+        fell = [e for e in events if isinstance(e, FellBack)]
+        assert [(e.key, e.next) for e in fell] == [("broken", "spare")]
+        assert events[-1].reply.message.model == "spare"  # type: ignore[union-attr]
+
+
+async def test_a_crash_in_mid_answer_is_continued_by_the_next_model(tmp_path: Path) -> None:
+    """The same model is reloaded once; when it dies again, the next goes on from the text already shown."""
+    dying = model("dying", 0.9, reply="one two three four five six", crash_at=3)
+    spare = model("spare", 0.4, reply=lambda messages: " and the rest after: " + messages[-1].content)
+    async with running(tmp_path, dying, spare) as (mai, backend, _):
+        events = await events_of(mai, "count")
+        shown = "".join(e.text for e in events if isinstance(e, TextDelta))
+        reply = events[-1].reply  # type: ignore[union-attr]
+        assert reply.text == shown
+        assert shown.startswith("one two three")
+        assert " and the rest after: one two three" in shown, "the next model saw what was shown"
+        assert [c for c in backend.calls if c[0] == "load"] == [("load", "dying"), ("load", "dying"), ("load", "spare")]
+
+
+async def test_too_little_memory_halves_the_context_before_giving_the_model_up(tmp_path: Path) -> None:
+    tight = model("tight", load_failures=[OutOfMemory("no room")])
+    async with running(tmp_path, tight) as (mai, _, _):
+        reply = await mai.process_message("hello")
+        assert reply.message.model == "tight"
+        status = await mai.get_status()
+        assert [m.plan.context for m in status.loaded] == [4096]
+
+
+async def test_when_every_model_fails_the_message_is_kept_and_the_error_says_so(tmp_path: Path) -> None:
+    one = model("one", load_failures=[ModelLoadError("bad metadata")] * 9)
+    two = model("two", load_failures=[ModelLoadError("bad tensors")] * 9)
+    async with running(tmp_path, one, two) as (mai, _, _):
+        with pytest.raises(GenerationError, match=r"every model failed: .*bad"):
+            await mai.process_message("are you there?")
+        history = await mai.get_conversation_history()
+        assert [m.content for m in history.messages] == ["are you there?"]
+        one.load_failures.clear()
+        await mai.switch("one")
+        assert (await mai.process_message("and now?")).message.model == "one"
+
+
+async def test_the_message_is_on_disk_before_the_model_is_asked(tmp_path: Path) -> None:
+    async with running(tmp_path, model("slow", load_seconds=60.0)) as (mai, _, _):
+        turn = asyncio.create_task(mai.process_message("keep me"))
+        async with asyncio.timeout(10):
+            while not (latest := await asyncio.to_thread(mai.store.latest)) or not latest.messages:
+                await asyncio.sleep(0.01)
+        assert latest.messages[0].content == "keep me"
+        turn.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await turn
+
+
+async def test_closing_the_stream_keeps_what_was_written_and_frees_the_model(tmp_path: Path) -> None:
+    talker = model("talker", reply="a b c d e f g h", token_seconds=0.05)
+    async with running(tmp_path, talker) as (mai, _, _):
+        async with aclosing(mai.stream("go on")) as events:
+            async for event in events:
+                if isinstance(event, TextDelta) and "c" in event.text:
+                    break
+        stored = (await mai.get_conversation_history()).messages
+        assert stored[-1].role is Role.ASSISTANT
+        assert stored[-1].stop is StopReason.CANCELLED
+        assert stored[-1].content.startswith("a b c")
+        assert not any(m.leased for m in (await mai.get_status()).loaded)
+
+
+async def test_a_pin_is_obeyed_and_released(tmp_path: Path) -> None:
+    async with running(tmp_path, model("good", 0.9), model("poor", 0.2)) as (mai, _, _):
+        assert await mai.switch("poo") == "poor"
+        reply = await mai.process_message("hi")
+        assert reply.message.model == "poor"
+        assert reply.decision.move is Move.PIN
+        assert await mai.switch(None) is None
+        with pytest.raises(UnknownModel, match="did you mean good"):
+            await mai.switch("goood")
+
+
+async def test_nothing_fits_names_the_nearest_miss_and_the_remedy(tmp_path: Path) -> None:
+    machine = FakeMachine(total=2 * GIB, others=2 * GIB - 10 * 2**20)
+    async with running(tmp_path, model("big", size_bytes=8 * GIB), machine=machine) as (mai, _, _):
+        with pytest.raises(NothingFits, match=r"big: needs .* GiB of ram .*free"):
+            await mai.process_message("hi")
+        assert [m.content for m in (await mai.get_conversation_history()).messages] == ["hi"]
+
+
+async def test_no_model_at_all_is_a_clear_error(tmp_path: Path) -> None:
+    async with running(tmp_path) as (mai, _, _):
+        with pytest.raises(MaiError, match=r"no backend|mai pull"):
+            await mai.process_message("hi")
+
+
+async def test_a_backend_that_is_gone_takes_its_models_out_of_the_ranking(tmp_path: Path) -> None:
+    async with running(tmp_path, model("one"), model("two", 0.4)) as (mai, backend, _):
+        await mai.process_message("hi")
+        backend.available = False
+        with pytest.raises(BackendUnavailable):
+            await mai.process_message("still there?")
+        backend.available = True
+        assert (await mai.process_message("and now?")).message.content
+
+
+async def test_an_idle_model_makes_room_and_a_leased_one_does_not(tmp_path: Path) -> None:
+    machine = FakeMachine(total=8 * GIB)
+    small = model("small", 0.3, size_bytes=3 * GIB, reply="s " * 40, token_seconds=0.02)
+    large = model("large", 0.8, size_bytes=4 * GIB)
+    async with running(tmp_path, small, large, machine=machine) as (mai, backend, _):
+        await mai.switch("small")
+        other = await mai.new_conversation()
+        busy = asyncio.create_task(mai.process_message("talk", conversation=other))
+        while ("generate", "small") not in backend.calls:
+            await asyncio.sleep(0.01)
+        await mai.switch("large")
+        mine = await mai.new_conversation()
+        outcome = await asyncio.gather(mai.process_message("and you?", conversation=mine), busy, return_exceptions=True)
+        assert ("unload", "small") not in backend.calls[: backend.calls.index(("generate", "small")) + 1]
+        assert not isinstance(outcome[1], BaseException), "the answer under way was not cut off"
+        await mai.process_message("again", conversation=mine)
+        assert {m.key for m in (await mai.get_status()).loaded} == {"large"}
+
+
+async def test_concurrent_turns_share_one_load(tmp_path: Path) -> None:
+    async with running(tmp_path, model("one", load_seconds=0.2)) as (mai, backend, _):
+        names = [await mai.new_conversation() for _ in range(4)]
+        replies = await asyncio.gather(*(mai.process_message("hi", conversation=n) for n in names))
+        assert len(replies) == 4
+        assert [c for c in backend.calls if c[0] == "load"] == [("load", "one")]
+
+
+async def test_a_conversation_longer_than_the_window_still_gets_an_answer(tmp_path: Path) -> None:
+    async with running(tmp_path, model("one")) as (mai, _, _):
+        await mai.process_message("Always answer in French.")
+        for i in range(12):
+            await mai.process_message(f"question {i}: " + "word " * 900)
+        reply = await mai.process_message("and now?")
+        assert reply.receipt.summarised + reply.receipt.dropped > 0
+        assert reply.receipt.tokens <= 8192
+        why = await mai.explain()
+        assert why.receipt == reply.receipt
+        assert why.decision.choice == "one"
+
+
+async def test_an_empty_message_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path, model("one")) as (mai, _, _):
+        with pytest.raises(MaiError, match="nothing to answer"):
+            await mai.process_message("  \n")
+
+
+async def test_explain_is_a_dry_run_and_says_what_would_flip(tmp_path: Path) -> None:
+    small, large = model("small", 0.4), model("large", 0.9, size_bytes=13 * GIB)
+    async with running(tmp_path, small, large) as (mai, backend, _):
+        with pytest.raises(MaiError, match="no decision"):
+            await mai.explain()
+        why = await mai.explain("Prove that there are infinitely many primes.")
+        assert why.dry_run
+        assert why.decision.choice
+        assert why.decision.ballots
+        assert backend.calls == []
+
+
+async def test_preparing_loads_the_likely_model(tmp_path: Path) -> None:
+    async with running(tmp_path, model("one"), model("two", 0.2)) as (mai, backend, _):
+        await mai.prepare()
+        async with asyncio.timeout(5):
+            while not (await mai.get_status()).loaded:
+                await asyncio.sleep(0.01)
+        await mai.process_message("hi")
+        assert [c for c in backend.calls if c[0] == "load"] == [("load", "one")]
+
+
+async def test_an_empty_answer_is_a_failure_and_a_short_one_is_not(tmp_path: Path) -> None:
+    async with running(tmp_path, model("mute", 0.9, reply=" "), model("spare", 0.4, reply="Yes.")) as (mai, _, _):
+        reply = await mai.process_message("well?")
+        assert (reply.text, reply.message.model) == ("Yes.", "spare")
+
+
+async def test_shutdown_frees_everything_and_can_be_called_twice(tmp_path: Path) -> None:
+    async with running(tmp_path, model("one")) as (mai, backend, _):
+        await mai.process_message("hi")
+        await mai.shutdown()
+        assert backend.machine.taken == {}
+        assert list((tmp_path / "state" / "processes").glob("*.json")) == []
