@@ -12,7 +12,9 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -107,6 +109,20 @@ def test_processes_that_open_and_write_at_once_all_get_through_in_order(path: Pa
         messages = store.conversation(output.strip()).messages
         store.close()
         assert [m.content for m in messages] == [t for n in range(100) for t in (f"{n}", f"{output.strip()} {n}")]
+
+
+def test_a_new_file_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
+    """Connections of one process stand for processes here: their locks are the same, and they meet more closely."""
+    for attempt in range(60):
+        barrier = Barrier(4)
+
+        def open_one(path: Path = tmp_path / f"{attempt}.db", barrier: Barrier = barrier) -> None:
+            barrier.wait()
+            opened(path).close()
+
+        with ThreadPoolExecutor(4) as threads:
+            for result in [threads.submit(open_one) for _ in range(4)]:
+                result.result()
 
 
 def test_processes_in_one_conversation_keep_each_ones_order(path: Path) -> None:

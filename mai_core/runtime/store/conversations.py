@@ -217,7 +217,8 @@ def _resolve(connection: sqlite3.Connection, typed: str) -> str:
 
 
 def _unknown(connection: sqlite3.Connection, typed: str) -> StoreError:
-    ids = [id for (id,) in connection.execute("SELECT id FROM conversations ORDER BY newest DESC, rowid DESC LIMIT 1000")]
+    newest = "SELECT id FROM conversations ORDER BY newest DESC, rowid DESC LIMIT 1000"
+    ids = [id for (id,) in connection.execute(newest)]
     near = difflib.get_close_matches(typed_id(typed), ids, n=MOST_NEAR, cutoff=0.5) or ids[:MOST_NEAR]
     return StoreError(
         f'there is no conversation "{single_line(typed)}"',

@@ -101,7 +101,7 @@ def _create_private(path: Path) -> None:
 
 
 def _patiently(action: Callable[[], None]) -> None:
-    """Repeat while the file is busy: changing the journal's mode is the one statement that does not wait by itself."""
+    """Repeat while the file is busy: of two that prepare a new file at once, SQLite turns one away without waiting."""
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:

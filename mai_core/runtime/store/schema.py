@@ -101,7 +101,12 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
 
     Raises ``StoreError`` before anything is written when it is another program's or a newer Mai's.
     """
-    version = _version(connection, path)
+    # One moment for all that is asked, while another process may be preparing the same file.
+    connection.execute("BEGIN")
+    try:
+        version = _version(connection, path)
+    finally:
+        connection.rollback()
     # WAL: readers never wait for the writer. FULL: a committed message outlives a power cut. Deleted words are
     # overwritten, not only forgotten.
     connection.execute("PRAGMA journal_mode = WAL")
