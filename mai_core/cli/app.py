@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mai_core.cli.help import new_app
 from mai_core.cli.lazy import CommandEntry, LazyGroup
 
 __all__ = ["COMMANDS", "command"]
@@ -75,12 +76,6 @@ def _root(
 
 def command() -> Any:
     """The whole program as a click command."""
-    app = typer.Typer(
-        cls=_Mai,
-        no_args_is_help=True,
-        rich_markup_mode="rich",
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["--help", "-h"]},
-    )
-    app.callback(epilog="Start with [bold]mai chat[/bold].")(_root)
+    app = new_app(_Mai, add_completion=True, no_args_is_help=True)
+    app.callback(epilog="Start with: mai chat")(_root)
     return typer.main.get_command(app)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
 from mai_core.errors import MaiError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(rich_markup_mode="rich")
+app = new_app()
 
 
 @app.command()
@@ -23,7 +24,7 @@ def chat(
     ctx: typer.Context,
     prompt: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PROMPT]...", help="What to ask; without it a conversation begins."),
+        typer.Argument(metavar="PROMPT", help="What to ask; without it a conversation begins."),
     ] = None,
     go_on: Annotated[bool, typer.Option("--continue", "-c", help="Go on with the latest conversation.")] = False,
     resume: Annotated[

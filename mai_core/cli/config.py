@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
+from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation
 from mai_core.cli.output import err, ink, note, print_json, print_table, table
 from mai_core.errors import SettingsError
 
 __all__ = ["app"]
 
-app = typer.Typer(rich_markup_mode="rich")
+app = new_app()
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="KEY", help="A setting, such as selection.arbiter.")]
@@ -39,7 +40,7 @@ def path(ctx: typer.Context) -> None:
 @app.command()
 def show(
     ctx: typer.Context,
-    section: Annotated[str, typer.Argument(metavar="[SECTION]", help="Only settings that begin so.")] = "",
+    section: Annotated[str, typer.Argument(metavar="SECTION", help="Only settings that begin so.")] = "",
     changed: Annotated[bool, typer.Option("--changed", "-c", help="Only what differs from the defaults.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -82,7 +83,7 @@ def get(ctx: typer.Context, key: Name, as_json: Json = False) -> None:
 def set_(
     ctx: typer.Context,
     key: Name,
-    value: Annotated[str, typer.Argument(help="Text, a number, true, or a list such as \\[a, b].")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="Text, a number, true, or a list such as [a, b].")],
 ) -> None:
     """Change one setting in your file; comments stay."""
     from mai_core.settings import set_value

@@ -25,11 +25,11 @@ def plugin_commands(invocation: Invocation) -> Mapping[str, Any]:
 
 
 def _collect(invocation: Invocation) -> Mapping[str, Any]:
-    app, registry = typer.Typer(rich_markup_mode="rich"), invocation.registry(hasty=True)
+    app, registry = typer.Typer(), invocation.registry(hasty=True)
     registry.add_commands(app)
     found: dict[str, Any] = {}
     for registered in (*app.registered_commands, *app.registered_groups):
-        single = typer.Typer(rich_markup_mode="rich")
+        single = typer.Typer()
         single.callback()(lambda: None)  # keeps a lone command from becoming the whole program
         added = single.registered_groups if registered in app.registered_groups else single.registered_commands
         added.append(registered)  # type: ignore[arg-type]

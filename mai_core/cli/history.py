@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation
 from mai_core.cli.output import ago, ink, is_fancy, note, out, print_json, print_table, table
 from mai_core.errors import StoreError
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ExportFormat", "app", "export_text", "history_view", "show_conversation", "write_export"]
 
-app = typer.Typer(rich_markup_mode="rich")
+app = new_app()
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="A conversation's id or its beginning.")]
 
 
@@ -52,7 +53,9 @@ def list_(ctx: typer.Context, limit: Limit = 20, as_json: Json = False) -> None:
 @app.command()
 def search(
     ctx: typer.Context,
-    text: Annotated[list[str], typer.Argument(help="Words that one message has to hold, or their beginnings.")],
+    text: Annotated[
+        list[str], typer.Argument(metavar="TEXT", help="Words that one message has to hold, or their beginnings.")
+    ],
     limit: Limit = 20,
     as_json: Json = False,
 ) -> None:
@@ -78,7 +81,9 @@ def export(
     format: Annotated[ExportFormat, typer.Option("--format", "-f", help="Markdown, or JSON that keeps all.")] = (
         ExportFormat.MARKDOWN
     ),
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file instead.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead.")
+    ] = None,
 ) -> None:
     """Write a conversation as Markdown or JSON."""
     with Invocation.of(ctx).store() as store:
@@ -94,7 +99,7 @@ def export(
 @app.command()
 def delete(
     ctx: typer.Context,
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Conversations to delete for good.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="Conversations to delete for good.")],
 ) -> None:
     """Delete conversations for good."""
     with Invocation.of(ctx).store() as store:

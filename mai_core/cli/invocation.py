@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from mai_core.cli.output import note
-from mai_core.paths import Paths
 
 if TYPE_CHECKING:
+    from mai_core.paths import Paths
     from mai_core.plugin.registry import PluginRegistry
     from mai_core.runtime.mai import AsyncMai
     from mai_core.runtime.store import Store
@@ -48,6 +48,8 @@ class Invocation:
     @cached_property
     def paths(self) -> Paths:
         """Where this person's files are."""
+        from mai_core.paths import Paths
+
         return Paths.of(self.environment)
 
     @cached_property

@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
-__all__ = ["CommandEntry", "LazyGroup"]
+from mai_core.cli.help import Command, Group
+
+__all__ = ["NO_PLUGINS", "CommandEntry", "LazyGroup"]
+
+FROM_PLUGINS = "mai.plugin_commands"
+NO_PLUGINS: Mapping[str, Any] = {FROM_PLUGINS: {}}
+"""What a context's ``meta`` holds when the commands of plugins are to be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,7 @@ class CommandEntry:
     panel: str
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(Group):
     """Lists ``entries`` from the table alone and imports a command once it is to run, complete or explain itself.
 
     Commands of plugins come from ``plugin_commands``, which is asked only when somebody wants the whole list or a
@@ -39,7 +44,7 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """A stand-in that knows the command's name and help; ``resolve_command`` gives the command itself."""
         if entry := self.entries.get(cmd_name):
-            return TyperCommand(cmd_name, help=entry.help, rich_help_panel=entry.panel)
+            return Command(cmd_name, help=entry.help, rich_markup_mode=None)
         return self._from_plugins(ctx).get(cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -49,6 +54,20 @@ class LazyGroup(TyperGroup):
         # What typer searches for suggestions.
         self.commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
         return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """One section a panel, so that the list can be taken in at a glance."""
+        names = self.list_commands(ctx)
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name in names:
+            panel = self.entries[name].panel if name in self.entries else "From plugins"
+            command = self.get_command(ctx, name)
+            if not command.hidden:
+                panels.setdefault(panel, []).append((name, command.get_short_help_str(formatter.width)))
+        widest = max(map(len, names))
+        for panel, rows in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl([(name.ljust(widest), help) for name, help in rows])
 
     @classmethod
     def load(cls, name: str) -> Any:
@@ -65,7 +84,7 @@ class LazyGroup(TyperGroup):
 
     def _from_plugins(self, ctx: Any) -> Mapping[str, Any]:
         root = ctx.find_root()
-        if "mai.plugin_commands" not in root.meta:
-            root.meta["mai.plugin_commands"] = self.plugin_commands(root)
-        found: Mapping[str, Any] = root.meta["mai.plugin_commands"]
+        if FROM_PLUGINS not in root.meta:
+            root.meta[FROM_PLUGINS] = self.plugin_commands(root)
+        found: Mapping[str, Any] = root.meta[FROM_PLUGINS]
         return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation
 from mai_core.cli.output import ink, note, out, print_json
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(rich_markup_mode="rich")
+app = new_app()
 
 _COLOURS = {"debug": "dim", "info": "green", "warning": "yellow", "error": "red", "critical": "bold red"}
 
@@ -35,7 +36,7 @@ class Level(StrEnum):
 @app.command()
 def logs(
     ctx: typer.Context,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many entries.")] = 50,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, metavar="N", help="How many entries.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as new entries come, until Ctrl-C.")] = False,
     level: Annotated[Level, typer.Option("--level", "-l", help="Only entries at least this important.")] = Level.DEBUG,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,

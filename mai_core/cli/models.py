@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import ink, note, out, print_json, print_table, size, table, to_json, tokens
 from mai_core.policy.selection import RejectionReason
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "models_view", "row_json"]
 
-app = typer.Typer(rich_markup_mode="rich")
+app = new_app()
 
 # What a rejection is called where a person reads it; JSON keeps the reason itself.
 _REJECTED = {

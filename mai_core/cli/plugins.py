@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation
 from mai_core.cli.output import err, ink, print_json, print_table, table
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "plugins_view"]
 
-app = typer.Typer(rich_markup_mode="rich")
+app = new_app()
 
 _COLOURS = {"ok": "green", "failed": "red", "blocked": "yellow"}
 

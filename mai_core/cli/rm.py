@@ -6,18 +6,19 @@ from typing import Annotated
 
 import typer
 
+from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import print_json, size
 
 __all__ = ["app"]
 
-app = typer.Typer(rich_markup_mode="rich")
+app = new_app()
 
 
 @app.command()
 def rm(
     ctx: typer.Context,
-    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Models to delete.")],
+    keys: Annotated[list[str], typer.Argument(metavar="KEY", help="Models to delete.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Delete models that Mai fetched. What other tools put on this disk is left alone."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import ink, is_fancy, note, out, print_json, print_table, seconds, share, size, table, tokens
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "status_view"]
 
-app = typer.Typer(rich_markup_mode="rich")
+app = new_app()
 BAR = 24
 
 

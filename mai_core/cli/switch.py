@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
+from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import print_json
 
 __all__ = ["AUTO", "app", "switched"]
 
-app = typer.Typer(rich_markup_mode="rich")
+app = new_app()
 AUTO = "auto"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import ago, ink, out, print_json, print_table, seconds, size, table, tokens
 from mai_core.policy.selection import Ballot, Candidate, Decision, Move, Rejection
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "why_view"]
 
-app = typer.Typer(rich_markup_mode="rich")
+app = new_app()
 
 _MOVES = {
     Move.START: "starts",
@@ -36,7 +37,7 @@ _MOVES = {
 def why(
     ctx: typer.Context,
     prompt: Annotated[
-        list[str] | None, typer.Argument(metavar="[PROMPT]...", help="Decide about this prompt without running it.")
+        list[str] | None, typer.Argument(metavar="PROMPT", help="Decide about this prompt without running it.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
