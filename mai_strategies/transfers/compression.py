@@ -115,7 +115,7 @@ def _noted(conversation: Conversation, sent: Sequence[int], requests: tuple[str,
         return Notes(requests, (), len(absent))
     extracts = summarise(
         [Extract(messages[i].role, messages[i].content) for i in absent],
-        messages[conversation.present[-1]].content,
+        messages[-1].content,
         left,
         count,
         old.extracts,

@@ -161,12 +161,12 @@ class Conversation:
         messages leave no room even for a marker.
         """
         budget = self.request.budget
-        for chosen in (self.present, [self.present[0], self.present[-1]], self.present[-1:]):
-            sent = sorted(set(chosen))
+        present = self.present
+        for sent in (present, [*present[:1], *present[1:][-1:]], present[-1:]) if present else ():
             texts = self.cut(sent, room(self.head(sent, notes)))
             if texts is not None and (prompt := self.compose(sent, notes, texts)).tokens <= budget.usable:
                 return sent, prompt
-        left = max(0, budget.usable - self.head(self.present[-1:], notes))
+        left = max(0, budget.usable - self.head(present[-1:], notes))
         raise ValueError(
             f"instructions and pinned messages leave {left:,} of {budget.usable:,} tokens for the last message; "
             f"load the model with a larger context than {budget.window:,} tokens or shorten what is pinned"

@@ -35,7 +35,7 @@ LONGEST = 600
 """Characters a single request may take."""
 
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-_CITED_LINE = re.compile(r"^\s*>.*$", re.MULTILINE)
+_CITED_LINE = re.compile(r"^[^\S\n]*>.*$", re.MULTILINE)
 _CITATION = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”|„[^“\n]*“|«[^»\n]*»|(?<!\w)'[^'\n]+'(?!\w)|`[^`\n]*`")
 _QUOTE = re.compile(r"[\"“„«'`]")
 # French joins some words to the next: "n'utilise".
