@@ -137,7 +137,7 @@ def dominated(candidate: Candidate, key: str) -> Candidate:
 
 
 @st.composite
-def requests(draw: DrawFn, *, least: int = 0, most: int = 6) -> SelectionRequest:
+def requests(draw: DrawFn, *, least: int = 0, most: int = 4) -> SelectionRequest:
     """A turn with ``least`` to ``most`` candidates; the model of the last turn may be gone, or there was none."""
     names = draw(st.lists(keys(), min_size=least, max_size=most, unique=True))
     current = draw(st.sampled_from([None, "gone", *names]))
