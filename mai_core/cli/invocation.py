@@ -137,7 +137,8 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
     try:
         return asyncio.run(guarded())
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, OSError):
+        # An OSError too: after a hang-up there is no terminal left to write the last line to.
         if not caught:
             raise
         raise typer.Exit(128 + caught[0]) from None

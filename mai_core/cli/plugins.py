@@ -47,10 +47,11 @@ def plugins_view(found: Sequence[PluginInfo]) -> Table:
     """One row a plugin."""
     made = table("Plugin", "State", "Registers", "Package", wrap=("Registers",))
     for plugin in found:
+        faulty = bool(plugin.faults) and plugin.status.value == "ok"
         registers = "\n".join(f"{kind}: {', '.join(names)}" for kind, names in plugin.registers.items() if names)
         made.add_row(
             ink((plugin.name, "cyan")),
-            ink((plugin.status.value, _COLOURS.get(plugin.status.value, ""))),
+            ink(("faulty", "yellow") if faulty else (plugin.status.value, _COLOURS[plugin.status.value])),
             registers or "–",
             ink(f"{plugin.distribution} {plugin.version}".strip() or "–", (f"  {plugin.module}", "dim")),
         )

@@ -144,7 +144,8 @@ class Repl:
             self._running = None
 
     def _interrupt(self) -> None:
-        if self._running is not None:
+        # Once: a second Ctrl-C must not cut short the storing of what was said.
+        if self._running is not None and not self._running.cancelling():
             self._running.cancel()
 
     async def _greet(self) -> None:

@@ -198,6 +198,24 @@ def test_a_signal_shuts_down_in_order(home: Path, number: signal.Signals, code: 
     assert ("stopped: cancelled" in log) == (when == "reply")
 
 
+@pytest.mark.parametrize("when", ["prompt", "reply"])
+def test_a_terminal_that_goes_away_leaves_nothing_behind(home: Path, when: str) -> None:
+    terminal = Terminal(home, "chat")
+    terminal.prompt()
+    if when == "reply":
+        terminal.say("slow")
+        terminal.expect("word5")
+    os.close(terminal.child.child_fd)
+    terminal.child.closed = terminal.child.ptyproc.closed = True
+    deadline = time.monotonic() + 10
+    log = home / "state" / "scripted.log"
+    while time.monotonic() < deadline and not (log.exists() and "shutdown" in log.read_text()):
+        time.sleep(0.05)
+    lines = log.read_text().splitlines()
+    assert lines[-1] == "shutdown"
+    assert ("stopped: cancelled" in lines) == (when == "reply")
+
+
 def test_what_is_typed_during_a_reply_waits_for_the_prompt(chat: Terminal) -> None:
     chat.prompt()
     chat.say("slow")
