@@ -88,6 +88,10 @@ class StrategyRunner:
                 self._worker.dismiss()
                 self._worker = None
 
+    def __del__(self) -> None:
+        if self._worker is not None:
+            self._worker.dismiss()
+
     def _ask(self, voters: Sequence[Voter], request: SelectionRequest) -> tuple[Ballot, ...]:
         """Everyone's ballots, or those before the first strategy that did not come back."""
         if self._worker is None:

@@ -173,7 +173,7 @@ class PluginRegistry:
         """Let every plugin add its commands to the command line."""
         for impl in self._impls("mai_register_commands"):
             with self._book.isolated(impl.plugin_name, "mai_register_commands"):
-                self._call(impl, app)
+                self._call(impl, "mai_register_commands", app)
 
     def model_switched(self, event: ModelSwitched) -> None:
         """Tell the plugins that the model in use changed."""
@@ -265,13 +265,13 @@ class PluginRegistry:
         impls = [i for i in getattr(self._manager.hook, hook).get_hookimpls() if not (i.wrapper or i.hookwrapper)]
         return sorted(impls, key=lambda impl: impl.trylast - impl.tryfirst)
 
-    def _call(self, impl: HookImpl, *arguments: object) -> object:
+    def _call(self, impl: HookImpl, hook: str, *arguments: object) -> object:
         started = self._clock()
         try:
             return impl.function(*arguments[: len(impl.argnames)])
         finally:
             milliseconds = (self._clock() - started) * 1000
-            self._trace(f"{impl.plugin_name}: {impl.function.__name__} took {milliseconds:.1f} ms")
+            self._trace(f"{impl.plugin_name}: {hook} took {milliseconds:.1f} ms")
 
     def _classes(self, plural: str) -> Mapping[str, type[Any]]:
         if plural not in self._offers:
@@ -284,7 +284,7 @@ class PluginRegistry:
             plugin = impl.plugin_name
             offered: tuple[object, ...] = ()
             with self._book.isolated(plugin, kind.hook):
-                offered = _as_tuple(self._call(impl), kind.noun)
+                offered = _as_tuple(self._call(impl, kind.hook), kind.noun)
             for cls in offered:
                 problem = "has members that cannot be read"
                 with self._book.isolated(plugin, kind.hook):
@@ -317,7 +317,7 @@ class PluginRegistry:
     def _tell(self, hook: str, value: object) -> None:
         if hook not in self._observers:
             observers = [
-                Observer(impl.plugin_name, hook, lambda value, impl=impl: self._call(impl, value))
+                Observer(impl.plugin_name, hook, lambda value, impl=impl: self._call(impl, hook, value))
                 for impl in self._impls(hook)
             ]
             self._observers[hook] = Observers(observers, self._book, self._clock)
