@@ -23,7 +23,7 @@ def member_size(archive: Path, pattern: str) -> int:
         with zipfile.ZipFile(archive) as wheel:
             return _member(wheel, pattern).file_size
     except zipfile.BadZipFile as error:
-        raise _broken(archive, error) from error
+        raise _rejected(archive, error) from error
 
 
 def append_member(
@@ -44,7 +44,7 @@ def append_member(
             os.fsync(file.fileno())
     # RuntimeError is an encrypted member, NotImplementedError an unknown compression.
     except (zipfile.BadZipFile, ZlibError, EOFError, RuntimeError, NotImplementedError) as error:
-        raise _broken(archive, error) from error
+        raise _rejected(archive, error) from error
 
 
 def _member(wheel: zipfile.ZipFile, pattern: str) -> zipfile.ZipInfo:
@@ -56,5 +56,7 @@ def _member(wheel: zipfile.ZipFile, pattern: str) -> zipfile.ZipInfo:
     return matching[0]
 
 
-def _broken(archive: Path, error: Exception) -> FetchError:
+def _rejected(archive: Path, error: Exception) -> FetchError:
+    """The error for an archive that cannot be read; it is deleted, so that it is fetched anew the next time."""
+    archive.unlink(missing_ok=True)
     return FetchError(f"{archive.name} is no readable package", remedy="try again", detail=str(error))

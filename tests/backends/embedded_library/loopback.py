@@ -20,6 +20,7 @@ class Served:
     content: bytes = b""
     etag: str = '"v1"'
     ranges: bool = True
+    if_range: bool = True
     drops: list[int] = field(default_factory=list)
     status: list[int] = field(default_factory=list)
     pace: float = 0.0
@@ -63,7 +64,12 @@ def _handler(loopback: Loopback) -> type[BaseHTTPRequestHandler]:
             status = served.status.pop(0) if with_body and served.status else 200
             body, extra = served.content, {}
             asked = re.fullmatch(r"bytes=(\d+)-", headers.get("range", ""))
-            if status == 200 and asked and served.ranges and headers.get("if-range", served.etag) == served.etag:
+            if (
+                status == 200
+                and asked
+                and served.ranges
+                and (not served.if_range or headers.get("if-range", served.etag) == served.etag)
+            ):
                 start = int(asked[1])
                 if start >= len(body):
                     status, extra, body = 416, {"Content-Range": f"bytes */{len(body)}"}, b""

