@@ -23,6 +23,8 @@ LIMIT = 256 * 1024
 """Bytes a settings file may have: a hundred times what a person writes."""
 
 _TAG = "tag:yaml.org,2002:"
+# A date is text here, and so are the keys YAML 1.1 gave a meaning: << and =.
+_KINDS = frozenset({"map", "seq", "str", "null", "bool", "int", "float", "timestamp", "merge", "value"})
 _TRUE = frozenset({"true", "yes", "on", "y"})
 
 
@@ -153,6 +155,8 @@ class _Reader:
         if id(node) in self._seen:
             raise SettingsError(f"{self.label}:{_line(node)}: an anchor used twice; write the value out instead")
         self._seen.add(id(node))
+        if (node.tag or "").removeprefix(_TAG) not in _KINDS:
+            raise SettingsError(f"{self.label}:{_line(node)}: the tag {node.tag} is not supported")
         if isinstance(node, MappingNode):
             return self._mapping(node, where)
         if isinstance(node, SequenceNode):
@@ -181,8 +185,6 @@ class _Reader:
     def _scalar(self, node: Any) -> Any:
         kind, text = node.tag.removeprefix(_TAG), node.value
         match kind:
-            case "str" | "timestamp" | "merge" | "value":
-                return text
             case "null":
                 return None
             case "bool":
@@ -192,7 +194,7 @@ class _Reader:
                     return _integer(text) if kind == "int" else _float(text)
                 except ValueError:
                     raise SettingsError(f"{self.label}:{_line(node)}: not a number Mai can read: {text[:40]}") from None
-        raise SettingsError(f"{self.label}:{_line(node)}: the tag {node.tag} is not supported")
+        return text
 
 
 def _integer(text: str) -> int:

@@ -127,7 +127,6 @@ def contradictions(settings: Settings, origins: Mapping[Where, str]) -> Iterator
     rules: tuple[tuple[str, str, str, Callable[[Any, Any], bool]], ...] = (
         ("context.target", "below", "context.trigger", lt),
         ("context.minimum", "at most", "context.window", le),
-        ("context.reserve", "below", "context.minimum", lt),
         ("memory.headroom_min", "at most", "memory.headroom_max", le),
     )
     for name, relation, other, holds in rules:

@@ -121,7 +121,9 @@ class _Editor:
             if not _is_mapping(node):
                 if not _is_null(node):
                     raise SettingsError(f"{self.label}: {'.'.join(where[:depth])} is not a section")
-                return self._open(key, where[depth:], value)
+                if key is None or _is_empty(node):
+                    return self._open(key, where[depth:], value)
+                return self._put(key, node, _nested(where[depth:], value))
             found = _entry(node, name)
             if found is None:
                 return self._insert(node, where[depth:], value)
@@ -136,15 +138,15 @@ class _Editor:
         if parent.flow_style:
             return self._unset_in_flow(parent, key, node)
         start = self.text.rfind("\n", 0, key.start_mark.index) + 1
-        return self.text[:start] + self.text[self._line_end(self._end(node)) :].removeprefix(self.newline)
+        return self.text[:start] + self.text[self._line_end(self._entry_end(key, node)) :].removeprefix(self.newline)
 
     def _unset_in_flow(self, parent: Any, key: Any, node: Any) -> str:
         at = next(i for i, (k, _) in enumerate(parent.value) if k is key)
         if at + 1 < len(parent.value):
             start, end = key.start_mark.index, parent.value[at + 1][0].start_mark.index
         else:
-            start = self._end(parent.value[at - 1][1]) if at else key.start_mark.index
-            end = self._end(node)
+            start = self._entry_end(*parent.value[at - 1]) if at else key.start_mark.index
+            end = self._entry_end(key, node)
         return self.text[:start] + self.text[end:]
 
     def _put(self, key: Any, node: Any, value: Any) -> str:
@@ -152,21 +154,18 @@ class _Editor:
         if _is_block_list(node) and isinstance(value, Sequence) and not isinstance(value, str) and value:
             indent = " " * node.start_mark.column
             start, written = node.start_mark.index, f"{self.newline}{indent}".join(f"- {render(v)}" for v in value)
-        elif _is_block(node):
-            colon = self.text.index(":", self._end(key))
-            start, written = colon + 1, f" {render(value)}"
+        elif _is_block(node) or _is_empty(node):
+            start, written = self._colon(key), f" {render(value, flow=_is_empty(node))}"
         else:
             start, written = node.start_mark.index, render(value, flow=True)
-            if self.text[start - 1 : start] not in (" ", "\t"):
-                written = f" {written}"
-        return self.text[:start] + written + self.text[self._end(node) :]
+        return self.text[:start] + written + self.text[start if _is_empty(node) else self._end(node) :]
 
     def _insert(self, parent: Any, rest: Sequence[str], value: Any) -> str:
         """Add an entry behind the last one of a section."""
         if not parent.value:
             start, end = parent.start_mark.index, parent.end_mark.index
             return self.text[:start] + render(_nested(rest, value)) + self.text[end:]
-        last = self._end(parent.value[-1][1]) if parent.value[-1][1] is not None else self._end(parent.value[-1][0])
+        last = self._entry_end(*parent.value[-1])
         if parent.flow_style:
             entry = render(_nested(rest, value))[1:-1]
             return f"{self.text[:last]}, {entry}{self.text[last:]}"
@@ -193,13 +192,21 @@ class _Editor:
             return len(self.text)
         return end - 1 if self.text[:end].endswith("\r") else end
 
+    def _entry_end(self, key: Any, node: Any) -> int:
+        """Where an entry's text ends. The mark of a value that is not there lies anywhere before the next token."""
+        return self._colon(key) if _is_empty(node) else self._end(node)
+
+    def _colon(self, key: Any) -> int:
+        """Where a value begins. Behind everything, and so refused in the end, for a key without a colon."""
+        return self.text.find(":", self._end(key)) + 1 or len(self.text)
+
     def _end(self, node: Any) -> int:
         """Where a node's text ends: the parser's own mark of a block lies behind the comments that follow it."""
         if _is_block(node):
             if isinstance(node.value, str):
                 return len(self.text[: node.end_mark.index].rstrip())
             last = node.value[-1]
-            return self._end(last[1] if isinstance(last, tuple) else last)
+            return self._entry_end(*last) if isinstance(last, tuple) else self._end(last)
         return int(node.end_mark.index)
 
 
@@ -215,6 +222,10 @@ def _is_mapping(node: Any) -> bool:
 
 def _is_null(node: Any) -> bool:
     return node is None or node.tag.endswith(":null")
+
+
+def _is_empty(node: Any) -> bool:
+    return bool(node.start_mark.index == node.end_mark.index)
 
 
 def _is_block(node: Any) -> bool:
