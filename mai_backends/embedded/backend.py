@@ -1,0 +1,217 @@
+"""The embedded engine as a backend: a worker process for each loaded model."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, replace
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from mai_core.errors import BackendUnavailable, ModelCrashed
+from mai_core.plugin.interfaces import BackendContext, FetchProgress, GenerationEvent, LoadProgress
+from mai_core.policy.messages import GenerationOptions, Message
+from mai_core.policy.models import LoadedModel, LoadPlan, ModelProfile
+
+if TYPE_CHECKING:
+    from mai_backends.embedded.instance import Instance
+    from mai_backends.embedded.process import WorkerProcess
+    from mai_core.plugin.interfaces import Backend, ModelFetcher
+
+__all__ = ["EmbeddedBackend"]
+
+log = logging.getLogger("mai.embedded")
+
+
+class EmbeddedBackend:
+    """llama.cpp on this machine, with every GGUF file there is on its disks.
+
+    A plan is kept but for two numbers, which ``LoadedModel.plan`` tells: ``threads`` 0 becomes the cores that are
+    free, and ``batch`` is lowered so far that a reply can be stopped within half a second.
+    """
+
+    kind: ClassVar[str] = "embedded"
+
+    def __init__(self, context: BackendContext) -> None:
+        from mai_backends.embedded.library import Library
+        from mai_backends.embedded.options import EmbeddedOptions
+
+        self.name = context.name
+        self.host = "local"
+        self.remote = False
+        self._options = EmbeddedOptions.of(context.name, context.options)
+        self._library = Library(
+            context,
+            models_dirs=self._options.models_dirs,
+            scan_other_tools=self._options.scan_other_tools,
+        )
+        self._instances: dict[str, Instance] = {}
+        self._starting: set[WorkerProcess] = set()
+        self._numbers = count(1)
+        self._closed = False
+
+    async def models(self) -> Sequence[ModelProfile]:
+        """Every chat model in a GGUF file on this disk."""
+        return await self._library.profiles()
+
+    async def loaded(self) -> Sequence[LoadedModel]:
+        """Every model of this process with the memory it takes now. Workers that died are forgotten here."""
+        instances = dict(self._instances)
+        described = await asyncio.gather(*(instance.describe() for instance in instances.values()))
+        alive = [model for model in described if model is not None]
+        for name in instances.keys() - {model.instance for model in alive}:
+            if (gone := self._instances.pop(name, None)) is not None:
+                await gone.end()
+                log.warning("worker died", extra={"instance": name, "how": gone.process.remains.end})
+        return alive
+
+    async def load(self, model: ModelProfile, plan: LoadPlan, *, progress: LoadProgress | None = None) -> LoadedModel:
+        """Check the file, start a worker, let it load; its memory is measured, not guessed."""
+        from mai_backends.embedded.process import WorkerProcess
+
+        began = time.monotonic()
+        await self._library.verify(model)
+        if self._closed:
+            raise BackendUnavailable(f"{self.name} is closed")
+        process = await WorkerProcess.spawn()
+        self._starting.add(process)
+        try:
+            loaded = await self._start(process, model, plan, _rising(progress))
+        except BaseException:
+            await process.kill()
+            raise
+        finally:
+            self._starting.discard(process)
+        log.info(
+            "model loaded",
+            extra={
+                "instance": loaded.instance,
+                "pid": loaded.pid,
+                "seconds": round(time.monotonic() - began, 3),
+                "plan": asdict(loaded.plan),
+                "anonymous": loaded.footprint.anonymous,
+                "file_backed": loaded.footprint.file_backed,
+            },
+        )
+        return loaded
+
+    async def unload(self, instance: str) -> None:
+        """End the worker; returns when its process is gone."""
+        if (found := self._instances.pop(instance, None)) is not None:
+            await found.end()
+            log.info("model unloaded", extra={"instance": instance})
+
+    async def generate(
+        self, instance: str, messages: Sequence[Message], options: GenerationOptions
+    ) -> AsyncGenerator[GenerationEvent, None]:
+        """A reply; where the last message is the assistant's, the rest of that one."""
+        async with aclosing(self._instance(instance).generate(messages, options)) as events:
+            async for event in events:
+                yield event
+
+    async def count_tokens(self, instance: str, texts: Sequence[str]) -> Sequence[int]:
+        """Tokens by the model's own tokenizer."""
+        return await self._instance(instance).count_tokens(texts)
+
+    async def fetch(
+        self, source: str, *, sha256: str = "", progress: Callable[[FetchProgress], None] | None = None
+    ) -> ModelProfile:
+        """Bring a model to this disk."""
+        return await self._library.fetch(source, sha256=sha256, progress=progress)
+
+    async def remove(self, model: ModelProfile) -> int:
+        """Delete a model that Mai fetched; returns the bytes freed."""
+        return await self._library.remove(model)
+
+    async def close(self) -> None:
+        """End every worker, also those that still load."""
+        self._closed = True
+        instances, self._instances = tuple(self._instances.values()), {}
+        await asyncio.gather(
+            *(instance.end() for instance in instances), *(process.kill() for process in tuple(self._starting))
+        )
+
+    async def _start(
+        self, process: WorkerProcess, model: ModelProfile, plan: LoadPlan, progress: LoadProgress
+    ) -> LoadedModel:
+        from mai_backends.embedded.client import EngineClient
+        from mai_backends.embedded.failures import failed_load
+        from mai_backends.embedded.instance import Instance
+        from mai_backends.embedded.process import Configuration, LoadFailed
+
+        progress(0.0)
+        plan = await self._settled(plan, model, process)
+        configuration = Configuration(
+            model=model.location,
+            context=plan.context,
+            kv_type=plan.kv_type,
+            gpu_layers=plan.gpu_layers,
+            threads=plan.threads,
+            batch=plan.batch,
+        )
+        file = Path(model.location).name
+        try:
+            address = await process.start(
+                configuration, size_bytes=model.size_bytes, silence=self._options.load_timeout, progress=progress
+            )
+            footprint = await process.footprint()
+            if footprint is None:
+                raise LoadFailed(process.remains)
+        except LoadFailed as error:
+            if process.killed:
+                raise BackendUnavailable(f"{self.name} was closed while it loaded {model.key}") from error
+            raise failed_load(file, model.key, error.remains) from error
+        progress(1.0)
+        name = f"{model.key}#{next(self._numbers)}"
+        loaded = LoadedModel(
+            instance=name,
+            key=model.key,
+            backend=self.name,
+            plan=plan,
+            footprint=footprint,
+            host=self.host,
+            pid=process.pid,
+        )
+        client = EngineClient(address, api_key=configuration.api_key, key=model.key)
+        self._instances[name] = Instance(loaded, process, client)
+        return loaded
+
+    async def _settled(self, plan: LoadPlan, model: ModelProfile, process: WorkerProcess) -> LoadPlan:
+        """The plan with the numbers that were left to the backend."""
+        from mai_backends.embedded.tuning import choose_batch, free_threads
+
+        threads = plan.threads or self._options.threads
+        if not threads:
+            own = [process.pid, *(instance.process.pid for instance in self._instances.values())]
+            threads = await free_threads(own)
+        if plan.gpu_layers:
+            return replace(plan, threads=threads)
+        return replace(plan, threads=threads, batch=choose_batch(model.size_bytes, threads, largest=plan.batch))
+
+    def _instance(self, name: str) -> Instance:
+        try:
+            return self._instances[name]
+        except KeyError:
+            raise ModelCrashed(f"{name} is not loaded") from None
+
+
+def _rising(progress: LoadProgress | None) -> LoadProgress:
+    """Progress that never goes back: the memory of a process may."""
+    highest = 0.0
+
+    def report(share: float) -> None:
+        nonlocal highest
+        highest = max(highest, share)
+        if progress is not None:
+            progress(highest)
+
+    return report
+
+
+if TYPE_CHECKING:
+    _backend: type[Backend] = EmbeddedBackend
+    _fetcher: type[ModelFetcher] = EmbeddedBackend

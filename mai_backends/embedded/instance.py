@@ -1,0 +1,85 @@
+"""A loaded model: its process and the way to talk to it, as one thing that is either there or gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+import httpx
+
+from mai_backends.embedded.client import EngineClient
+from mai_backends.embedded.failures import crash
+from mai_backends.embedded.process import WorkerProcess
+from mai_core.errors import BackendError, GenerationError, ModelCrashed
+from mai_core.plugin.interfaces import GenerationEvent
+from mai_core.policy.messages import GenerationOptions, Message
+from mai_core.policy.models import LoadedModel
+
+__all__ = ["Instance"]
+
+SECONDS_TO_DIE = 2.0
+"""From a lost connection to the news that the process is gone."""
+
+
+class Instance:
+    """``process`` has loaded what ``loaded`` describes and answers ``client``. One reply at a time, others wait."""
+
+    def __init__(self, loaded: LoadedModel, process: WorkerProcess, client: EngineClient) -> None:
+        self._loaded = loaded
+        self._process = process
+        self._client = client
+        # The engine would queue replies itself, but then the deadline of one would run while another is written.
+        self._turn = asyncio.Lock()
+
+    @property
+    def process(self) -> WorkerProcess:
+        """The worker."""
+        return self._process
+
+    async def describe(self) -> LoadedModel | None:
+        """What is loaded with the memory it takes now; None when the process is gone."""
+        footprint = await self._process.footprint()
+        return None if footprint is None else replace(self._loaded, footprint=footprint)
+
+    async def generate(
+        self, messages: Sequence[Message], options: GenerationOptions
+    ) -> AsyncGenerator[GenerationEvent, None]:
+        """A reply of the model. Raises what ``Backend.generate`` does."""
+        async with self._turn:
+            self._check()
+            try:
+                async with aclosing(self._client.stream(messages, options)) as events:
+                    async for event in events:
+                        yield event
+            except httpx.TransportError as error:
+                raise await self._lost(error) from error
+
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text. Raises ``ModelCrashed`` or ``GenerationError``."""
+        self._check()
+        try:
+            return await self._client.count_tokens(texts)
+        except httpx.TransportError as error:
+            raise await self._lost(error) from error
+
+    async def end(self) -> None:
+        """Free the memory; whoever still listens to a reply hears that it ended."""
+        await self._process.kill()
+        await self._client.aclose()
+
+    def _check(self) -> None:
+        if self._process.killed or not self._process.alive:
+            raise self._gone()
+
+    def _gone(self) -> BackendError:
+        if self._process.killed:
+            return ModelCrashed(f"{self._loaded.key} was unloaded")
+        return crash(self._loaded.key, self._process.remains)
+
+    async def _lost(self, error: Exception) -> BackendError:
+        """What a lost connection means."""
+        if self._process.killed or await self._process.ended(within=SECONDS_TO_DIE):
+            return self._gone()
+        return GenerationError(f"{self._loaded.key} dropped the connection", detail=repr(error))

@@ -1,0 +1,197 @@
+"""The life of a worker process: started, watched, measured, and gone for certain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mai_backends.embedded.failures import Remains
+from mai_core.errors import BackendUnavailable
+from mai_core.policy.models import Footprint, KvType
+
+__all__ = ["Configuration", "LoadFailed", "WorkerProcess"]
+
+WORKER = Path(__file__).with_name("worker.py")
+STDERR_KEPT = 64 * 1024
+LOOK_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What a worker is told. The key opens its HTTP interface; it is sent over standard input alone."""
+
+    model: str
+    context: int
+    kv_type: KvType
+    gpu_layers: int
+    threads: int
+    batch: int
+    api_key: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+
+
+class LoadFailed(Exception):
+    """A worker did not become ready; ``remains`` tell why."""
+
+    def __init__(self, remains: Remains) -> None:
+        super().__init__(remains.end)
+        self.remains = remains
+
+
+class WorkerProcess:
+    """A worker. Made by ``spawn``, made ready by ``start``, ended by ``kill``; it ends with this process, too."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._stderr = bytearray()
+        self._heard = 0
+        self._killed = False
+        self._drain = asyncio.create_task(self._read_stderr())
+
+    @classmethod
+    async def spawn(cls) -> WorkerProcess:
+        """Start a worker that waits for its configuration. Raises ``BackendUnavailable``."""
+        # PASSIVE: threads that wait for the slowest one sleep, where the default burns the core it may need.
+        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", str(WORKER)),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                env=environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise BackendUnavailable(f"no process can be started for the engine: {error.strerror}") from error
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, as far as the system has told."""
+        return self._process.returncode is None
+
+    @property
+    def killed(self) -> bool:
+        """Whether it was ended on purpose."""
+        return self._killed
+
+    @property
+    def remains(self) -> Remains:
+        """How it ended and the last it said."""
+        return Remains(self._process.returncode, self._stderr.decode("utf-8", "replace"))
+
+    async def start(
+        self, configuration: Configuration, *, size_bytes: int, silence: float, progress: Callable[[float], None]
+    ) -> str:
+        """Load the model; returns the URL it answers at.
+
+        ``progress`` gets the share of ``size_bytes`` that is in memory. A load may take as long as it needs while
+        memory grows or the engine talks; ``silence`` is how many seconds it may do neither. Raises ``LoadFailed`` or
+        ``BackendUnavailable``; cancelling leaves the process to ``kill``.
+        """
+        assert self._process.stdin is not None
+        with contextlib.suppress(ConnectionError):  # then it is dead, and its answer says so
+            self._process.stdin.write(json.dumps(asdict(configuration)).encode() + b"\n")
+            await self._process.stdin.drain()
+        answer = await self._answer(size_bytes, silence, progress)
+        if "ready" in answer:
+            return str(answer["ready"]["address"])
+        if answer.get("failed", {}).get("stage") == "engine":
+            raise BackendUnavailable(
+                f"the engine cannot be started: {answer['failed']['message']}", remedy="pip install xllamacpp"
+            )
+        await self.ended(within=5.0)
+        raise LoadFailed(self.remains)
+
+    async def ended(self, *, within: float) -> bool:
+        """Whether the process ends, and everything it said is read, within so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._process.wait()
+                await asyncio.wait({self._drain})
+        return not self.alive
+
+    async def kill(self) -> None:
+        """End the process; returns when it is gone and its memory free. Nothing in it wants to be saved.
+
+        Goes on to the end though the caller is cancelled.
+        """
+        self._killed = True
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await asyncio.shield(self._reap())
+
+    async def footprint(self) -> Footprint | None:
+        """Bytes of memory it takes now; None when it is gone."""
+        return await asyncio.to_thread(_footprint, self.pid) if self.alive else None
+
+    async def _answer(self, size_bytes: int, silence: float, progress: Callable[[float], None]) -> dict[str, Any]:
+        """The worker's one line; nothing when it ended without or fell silent."""
+        assert self._process.stdout is not None
+        clock = asyncio.get_running_loop().time
+        reading = asyncio.ensure_future(self._process.stdout.readline())
+        last_sign, life = clock(), (0, 0)
+        try:
+            while not (await asyncio.wait({reading}, timeout=LOOK_SECONDS))[0]:
+                resident = await asyncio.to_thread(_resident, self.pid)
+                if (resident, self._heard) != life:
+                    last_sign, life = clock(), (resident, self._heard)
+                elif clock() - last_sign > silence:
+                    return {}
+                progress(min(0.95, resident / max(1, size_bytes)))
+            line = reading.result()
+        finally:
+            reading.cancel()
+        answer: dict[str, Any] = json.loads(line) if line else {}
+        return answer
+
+    async def _reap(self) -> None:
+        await self._process.wait()
+        await asyncio.wait({self._drain}, timeout=1.0)
+        self._drain.cancel()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    async def _read_stderr(self) -> None:
+        """Keep the pipe from filling up, and the last of what came through it."""
+        assert self._process.stderr is not None
+        while chunk := await self._process.stderr.read(STDERR_KEPT):
+            self._heard += len(chunk)
+            self._stderr += chunk
+            del self._stderr[:-STDERR_KEPT]
+
+
+def _resident(pid: int) -> int:
+    """Bytes of main memory a process has; 0 when it is gone."""
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def _footprint(pid: int) -> Footprint | None:
+    """Private and mapped memory, told apart where the system does; elsewhere all of it counts as private."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup")
+    try:
+        rows = dict(line.split(":", 1) for line in rollup.read_text(encoding="ascii").splitlines()[1:])
+        taken = {name: int(rows[name].split()[0]) * 1024 for name in ("Rss", "Anonymous", "Swap")}
+    except (OSError, KeyError):
+        resident = _resident(pid)
+        return Footprint(resident) if resident else None
+    return Footprint(taken["Anonymous"] + taken["Swap"], taken["Rss"] - taken["Anonymous"])
