@@ -20,7 +20,7 @@ import pytest
 
 from mai_core.errors import StoreError
 from mai_core.policy.messages import Message, Role
-from mai_core.runtime.store import Store
+from mai_core.runtime.store import Store, database
 
 ROOT = Path(__file__).parents[2]
 PRELUDE = """
@@ -113,7 +113,7 @@ def test_processes_that_open_and_write_at_once_all_get_through_in_order(path: Pa
 
 def test_a_new_file_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
     """Connections of one process stand for processes here: their locks are the same, and they meet more closely."""
-    for attempt in range(60):
+    for attempt in range(25):
         barrier = Barrier(4)
 
         def open_one(path: Path = tmp_path / f"{attempt}.db", barrier: Barrier = barrier) -> None:
@@ -123,6 +123,24 @@ def test_a_new_file_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
         with ThreadPoolExecutor(4) as threads:
             for result in [threads.submit(open_one) for _ in range(4)]:
                 result.result()
+
+
+def test_a_file_that_is_busy_while_it_is_prepared_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Now and then SQLite answers so at once, whatever the timeout; here it does so for certain."""
+    busy = sqlite3.OperationalError("database is locked")
+    busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    answers = [busy, busy]
+    real = database.prepare
+
+    def prepare(connection: sqlite3.Connection, path: Path) -> None:
+        if answers:
+            raise answers.pop()
+        real(connection, path)
+
+    monkeypatch.setattr(database, "prepare", prepare)
+    store = opened(path)
+    assert say(store, store.new_conversation().id, "Hello")
+    store.close()
 
 
 def test_processes_in_one_conversation_keep_each_ones_order(path: Path) -> None:

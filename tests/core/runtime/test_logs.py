@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
 
@@ -253,6 +255,18 @@ def test_following_gives_the_last_and_then_the_new_across_rotations(file: Path) 
         new = [message for burst in bursts for message in burst]
         assert messages(islice(following, 2 + len(new))) == ["old 3", "old 4", *new]
         following.close()  # type: ignore[attr-defined]
+
+
+def test_files_are_not_read_while_they_change_their_names(file: Path) -> None:
+    with configure(file, LogSettings()):
+        log.info("one")
+    with file.with_name("mai.log.lock").open("rb") as guard, ThreadPoolExecutor() as threads:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        reader = threads.submit(lambda: messages(tail(file)))
+        assert wait([reader], timeout=0.3).not_done
+        file.rename(file.with_name("mai.log.1"))
+        fcntl.flock(guard, fcntl.LOCK_UN)
+        assert reader.result(5) == ["one"]
 
 
 def test_following_waits_for_the_end_of_a_line_and_for_a_file(file: Path) -> None:

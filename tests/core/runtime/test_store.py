@@ -280,7 +280,7 @@ def test_a_term_is_data_not_syntax(searching: Store, term: str) -> None:
     assert found(searching, term) == [holds]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(min_size=1, max_size=30), st.text(max_size=8), st.text(max_size=8))
 def test_what_was_said_is_found(tmp_path: Path, term: str, before: str, after: str) -> None:
     if not term.strip():
@@ -496,6 +496,18 @@ def test_the_files_are_private(store: Store, path: Path) -> None:
 def test_every_commit_waits_for_the_disk(store: Store) -> None:
     synchronous = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}
     assert synchronous[store._connection.execute("PRAGMA synchronous").fetchone()[0]] == "FULL"
+
+
+def test_readers_and_the_writer_do_not_wait_for_each_other(store: Store, path: Path) -> None:
+    conversation = said(store, "before")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN")
+    assert other.execute("SELECT count(*) FROM messages").fetchone() == (1,)
+    store.append(conversation, user("while another one reads"))
+    assert other.execute("SELECT count(*) FROM messages").fetchone() == (1,)
+    other.execute("COMMIT")
+    assert other.execute("SELECT count(*) FROM messages").fetchone() == (2,)
+    other.close()
 
 
 def test_an_older_database_is_brought_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
