@@ -6,7 +6,7 @@ is a plugin of that kind. ``mai_core.testing`` holds a conformance suite for eac
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -86,7 +86,7 @@ class Backend(Protocol):
 
     def generate(
         self, instance: str, messages: Sequence[Message], options: GenerationOptions
-    ) -> AsyncIterator[GenerationEvent]:
+    ) -> AsyncGenerator[GenerationEvent, None]:
         """Stream a reply that ends with one ``ReplyEnd``. Closing the iterator stops the engine.
 
         Raises ``ModelCrashed``, ``ModelStalled``, ``ContextExceeded`` or ``GenerationError``.

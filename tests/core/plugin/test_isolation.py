@@ -110,13 +110,15 @@ def test_slow_but_coming_back_is_not_given_up() -> None:
 
 def test_a_late_answer_of_one_given_up_counts_for_nothing() -> None:
     release = threading.Event()
-    asked = runner(Strategy("late", release.wait), Strategy("fine"), limit=0.1)
+    fine = Strategy("fine")
+    asked = runner(Strategy("late", release.wait), fine, limit=0.1)
     first = asked.ballots(REQUEST)
     release.set()
     time.sleep(0.05)
     second = asked.ballots(REQUEST)
     assert [b.fault for b in first] == [b.fault for b in second]
     assert second[1].proposals
+    assert len(fine.threads) == 2, "the abandoned thread went on asking"
 
 
 def test_may_be_used_from_several_threads() -> None:
