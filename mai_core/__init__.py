@@ -10,6 +10,7 @@ The names below are the public API; everything is imported when it is first used
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,9 @@ __all__ = [
     "hookimpl",
     "load_settings",
 ]
+
+# A library stays silent unless the program that uses it asks for a log.
+logging.getLogger("mai").addHandler(logging.NullHandler())
 
 _HOMES = {
     "errors": "BackendError MaiError NothingFits SettingsError UnknownModel",

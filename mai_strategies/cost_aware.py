@@ -11,7 +11,6 @@ from mai_core.policy.selection import Candidate, Proposal, SelectionRequest
 __all__ = ["CostAware"]
 
 Unit = Literal["waiting", "energy", "money"]
-JOULES_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class CostAware:
 
     A model that reaches the ``target`` quality scores between 0.5 and 1, the cheaper the higher; one that does not
     stays below 0.5, the better the higher. ``cost`` names the unit: ``waiting`` (seconds to the end of the reply),
-    ``energy`` (joules) or ``money`` (price of remote tokens, plus energy at ``price_kwh``). ``typical`` is what an
+    ``energy`` (joules) or ``money`` (tokens of remote models and electricity). ``typical`` is what an
     ordinary turn costs in that unit, 0 for the built-in figure; there the score is three quarters.
     """
 
@@ -28,15 +27,13 @@ class CostAware:
     cost: Unit = "waiting"
     target: float = 0.5
     typical: float = 0.0
-    price_kwh: float = 0.30
 
     def _price(self) -> tuple[Callable[[Candidate], float], float, str]:
         """How this unit is read off a candidate, what a turn usually costs, and how it is written."""
         if self.cost == "energy":
             return (lambda c: c.energy_joules), self.typical or 500.0, "{:.0f} J"
         if self.cost == "money":
-            rate = self.price_kwh / JOULES_PER_KWH
-            return (lambda c: c.money + c.energy_joules * rate), self.typical or 0.001, "{:.5f}"
+            return (lambda c: c.money), self.typical or 0.001, "{:.5f}"
         return (lambda c: c.wait_seconds), self.typical or 20.0, "{:.1f} s"
 
     def propose(self, request: SelectionRequest) -> Sequence[Proposal]:

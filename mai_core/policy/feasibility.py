@@ -21,6 +21,7 @@ __all__ = ["Feasibility", "Limits", "Situation", "feasible", "spendable"]
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 CONTEXT_STEP = 1024
+JOULES_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class Limits:
     window      tokens of context wanted; ``minimum`` tokens below which a model is of no use
     reserve     tokens kept for the reply
     local_only  models on other machines are never chosen
-    watts       power drawn while a model works, for the energy of a turn
+    watts       power drawn while a model works, for the energy of a turn; ``price_kwh`` makes money of it
     """
 
     headroom: float = 0.10
@@ -42,6 +43,7 @@ class Limits:
     reserve: int = 512
     local_only: bool = False
     watts: float = 25.0
+    price_kwh: float = 0.30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +276,8 @@ def _candidate(model: ModelProfile, fit: _Fit, situation: Situation) -> Candidat
     load = 0.0 if fit.resident or model.remote else speed.load_seconds
     prefill = min(tokens, fit.plan.context) / (speed.prompt_tps * slowdown)
     writing = features.reply_tokens / (speed.generation_tps * slowdown)
+    energy = 0.0 if model.remote else limits.watts * (load + prefill + writing)
+    tokens_price = (model.price_in * features.prompt_tokens + model.price_out * features.reply_tokens) / 1e6
     return Candidate(
         key=model.key,
         backend=model.backend,
@@ -287,8 +291,8 @@ def _candidate(model: ModelProfile, fit: _Fit, situation: Situation) -> Candidat
         prefill_seconds=prefill,
         tokens_per_second=speed.generation_tps * slowdown,
         wait_seconds=load + prefill + writing,
-        energy_joules=0.0 if model.remote else limits.watts * (load + prefill + writing),
-        money=(model.price_in * features.prompt_tokens + model.price_out * features.reply_tokens) / 1e6,
+        energy_joules=energy,
+        money=tokens_price + energy / JOULES_PER_KWH * limits.price_kwh,
         health=situation.health.get(model.key, 1.0),
         spare=fit.spare,
         is_loaded=fit.resident,

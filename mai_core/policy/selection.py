@@ -43,7 +43,7 @@ class Candidate:
     prefill_seconds     until it has read the conversation
     tokens_per_second   while it writes
     wait_seconds        load + prefill + the expected reply
-    energy_joules, money   what the turn would cost
+    energy_joules, money   what the turn would cost; ``money`` is tokens and electricity together
     health              1 when it never failed lately, towards 0 with every failure
     spare               share of the tightest pool still free once it is loaded, below 0 when it is overdrawn
     """

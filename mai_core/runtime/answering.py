@@ -167,7 +167,7 @@ class Answering:
                     conversation, messages, instance, backend, shown=answer.text, shrink=shrink
                 )
                 answer.model, answer.receipt = model.key, prompt.receipt
-                async with aclosing(backend.generate(instance.instance, prompt.messages, options)) as stream:  # type: ignore[type-var]
+                async with aclosing(backend.generate(instance.instance, prompt.messages, options)) as stream:
                     async for event in stream:
                         if isinstance(event, ReplyEnd):
                             answer.stop, answer.usage = event.stop, event.usage

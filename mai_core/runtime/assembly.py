@@ -110,6 +110,7 @@ def limits_of(settings: Settings) -> Limits:
         reserve=context.reserve,
         local_only=settings.privacy == "local-only",
         watts=settings.cost.watts_busy,
+        price_kwh=settings.cost.price_kwh,
     )
 
 

@@ -127,11 +127,10 @@ class GenerationSettings(Section):
 
 
 class CostSettings(Section):
-    """What turns energy and waiting into money."""
+    """What turns work into energy, and energy into money."""
 
     watts_busy: Annotated[float, Field(ge=0.0)] = 25.0
     price_kwh: Annotated[float, Field(ge=0.0)] = 0.30
-    hour_value: Annotated[float, Field(ge=0.0)] = 20.0
 
 
 class StarterSettings(Section):
