@@ -39,12 +39,14 @@ class ContextState:
     """What the last compression left, so that prompts stay append-only until the next one.
 
     ``covered`` is the id of the newest message the compression looked at: later ones are sent whole. ``kept`` are
-    the ids of earlier messages sent whole; ``summary`` stands for the rest.
+    the ids of earlier messages sent whole; ``summary`` stands for the rest. ``cut`` names those of ``kept`` that were
+    too long to be sent whole, by id, and the number of their characters that are.
     """
 
     covered: int = 0
     kept: tuple[int, ...] = ()
     summary: str = ""
+    cut: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

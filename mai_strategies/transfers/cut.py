@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-__all__ = ["cut_middle", "level", "marker"]
+__all__ = ["characters_for", "level", "marker", "shorten"]
 
 BEGINNING = 0.6
 """Share of what stays of a cut message that is its beginning; a question often stands at the very end."""
+WORTH_SHOWING = 8
+"""Characters below which the marker stands alone."""
 
 
 def marker(tokens: int) -> str:
@@ -15,36 +17,36 @@ def marker(tokens: int) -> str:
     return f"[... {tokens:,} tokens left out ...]"
 
 
-def cut_middle(text: str, size: int, room: int, count: Callable[[str], int]) -> str | None:
-    """``text``, of ``size`` tokens, with its middle left out so that it takes at most ``room`` tokens.
-
-    Returns None when not even the marker fits. ``count`` is asked about short pieces only, never about ``text``.
-    """
-    alone = marker(size)
-    free = room - count(alone)
-    if free < 0:
-        return None
-    characters_per_token = len(text) / max(1, size)
-    characters = min(len(text), int(free * characters_per_token))
-    while characters >= 8:
-        kept = round(characters / characters_per_token)
-        piece = _around(text, characters, marker(max(1, size - kept)))
-        taken = count(piece)
-        if taken <= room:
-            return piece
-        # ``count`` is an upper bound and may run far above ``size``: approach it by proportion, always by some.
-        characters = int(characters * min(0.95, room / taken))
-    return alone
-
-
-def _around(text: str, characters: int, middle: str) -> str:
+def shorten(text: str, size: int, characters: int) -> str:
+    """``text``, of ``size`` tokens, with its middle left out so that about so many characters stay; 0 for none."""
+    if not characters:
+        return marker(size)
     first = int(characters * BEGINNING)
     head, tail = text[:first], text[len(text) - (characters - first) :]
     if (space := head.rfind(" ")) > first * 0.8:
         head = head[:space]
     if 0 <= (space := tail.find(" ")) < len(tail) * 0.2:
         tail = tail[space + 1 :]
-    return f"{head}\n{middle}\n{tail}"
+    left_out = max(1, size - round(size * characters / len(text)))
+    return f"{head}\n{marker(left_out)}\n{tail}"
+
+
+def characters_for(text: str, size: int, room: int, count: Callable[[str], int]) -> int | None:
+    """How many characters of ``text`` can stay for it to take at most ``room`` tokens when it is shortened.
+
+    Returns None when not even the marker fits. ``count`` is asked about short pieces only, never about ``text``.
+    """
+    free = room - count(marker(size))
+    if free < 0:
+        return None
+    characters = min(len(text) - 1, free * len(text) // max(1, size))
+    while characters >= WORTH_SHOWING:
+        taken = count(shorten(text, size, characters))
+        if taken <= room:
+            return characters
+        # ``count`` is an upper bound and may run far above ``size``: approach it by proportion, always by some.
+        characters = int(characters * min(0.95, room / taken))
+    return 0
 
 
 def level(sizes: Sequence[int], room: int) -> int:

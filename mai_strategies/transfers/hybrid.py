@@ -60,6 +60,7 @@ class Hybrid:
             covered=request.messages[-1].id,
             kept=tuple(request.messages[i].id for i in done.sent),
             summary=done.notes,
+            cut=tuple((request.messages[i].id, n) for i, n in done.prompt.cut.items()),
         )
         return _plan(conversation, done.prompt, state if _has_growing_ids(conversation) else None, done.notes, lost)
 
@@ -70,16 +71,15 @@ def _carried_on(conversation: Conversation, room: Room, state: ContextState) -> 
     sent = [i for i in conversation.turns if messages[i].id > state.covered or messages[i].id in kept_ids]
     if not set(conversation.present) <= set(sent):
         return None
-    kept = [i for i in sent if messages[i].id <= state.covered]
-    head = conversation.head(sent, state.summary)
-    base = head + conversation.weight(kept) + conversation.joints(kept)
-    texts: dict[int, str] | None = {}
-    if base > room.usable and any(kept == exchange[: len(kept)] for exchange in conversation.exchanges):
-        texts = conversation.cut(kept, room.beside(head))
-        if texts is None:
-            return None
-    prompt = conversation.compose(sent, state.summary, texts)
-    base = prompt.tokens - conversation.weight(sent[len(kept) :])
+    short = dict(state.cut)
+    cut = {
+        i: characters
+        for i in sent
+        if messages[i].id <= state.covered and not messages[i].pinned
+        if 0 <= (characters := short.get(messages[i].id, -1)) < len(messages[i].content)
+    }
+    prompt = conversation.compose(sent, state.summary, cut)
+    base = prompt.tokens - conversation.weight(i for i in sent if messages[i].id > state.covered)
     if prompt.tokens > room.trigger_above(base):
         return None
     return _plan(conversation, prompt, state, state.summary)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 
 from mai_core.policy.context import TransferRequest
 from mai_core.policy.messages import Message, Role
-from mai_strategies.transfers.cut import cut_middle, level
+from mai_strategies.transfers.cut import characters_for, level, shorten
 
 __all__ = ["Conversation", "Prompt"]
 
@@ -27,14 +28,21 @@ LABELS = {
 MERGED = (Role.USER, Role.ASSISTANT)
 
 
+NOTHING: Mapping[int, int] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Messages to send, their tokens with ``per_message``, and how many of the request were sent whole and cut."""
+    """Messages to send and their tokens with ``per_message``.
+
+    ``whole`` of the request's messages are in it unchanged; ``cut`` says of the turns that are not how many of their
+    characters are.
+    """
 
     messages: tuple[Message, ...]
     tokens: int
     whole: int
-    cut: int = 0
+    cut: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -163,36 +171,42 @@ class Conversation:
         budget = self.request.budget
         present = self.present
         for sent in (present, [*present[:1], *present[1:][-1:]], present[-1:]) if present else ():
-            texts = self.cut(sent, room(self.head(sent, notes)))
-            if texts is not None and (prompt := self.compose(sent, notes, texts)).tokens <= budget.usable:
-                return sent, prompt
+            cut = self.cut(sent, room(self.head(sent, notes)))
+            if cut is not None and (prompt := self.compose(sent, notes, cut)).tokens <= budget.usable:
+                return list(sent), prompt
         left = max(0, budget.usable - self.head(present[-1:], notes))
         raise ValueError(
             f"instructions and pinned messages leave {left:,} of {budget.usable:,} tokens for the last message; "
             f"load the model with a larger context than {budget.window:,} tokens or shorten what is pinned"
         )
 
-    def cut(self, indices: Sequence[int], room: int) -> dict[int, str] | None:
-        """Texts for those of ``indices`` that are too long, so that all take at most ``room``; None if impossible."""
-        tokens, count = self.request.tokens, self.request.count
-        room -= self.request.budget.per_message * len(indices) + self.joints(indices)
-        cap = level([tokens[i] for i in indices], room)
-        texts: dict[int, str] = {}
-        for i in indices:
-            if tokens[i] > cap:
-                text = cut_middle(self.request.messages[i].content, tokens[i], cap, count)
-                if text is None:
-                    return None
-                texts[i] = text
-        return texts
+    def cut(self, indices: Sequence[int], room: int) -> dict[int, int] | None:
+        """How many characters of the longest of ``indices`` may stay so that all take at most ``room``.
 
-    def compose(self, sent: Sequence[int], notes: str = "", cut: Mapping[int, str] | None = None) -> Prompt:
-        """The prompt that sends the turns ``sent``, in order, those in ``cut`` with that text instead of their own.
+        Pinned messages are never cut. None when it cannot be done.
+        """
+        tokens, messages = self.request.tokens, self.request.messages
+        loose = [i for i in indices if not messages[i].pinned]
+        room -= self.weight(i for i in indices if messages[i].pinned) + self.joints(indices)
+        room -= self.request.budget.per_message * len(loose)
+        if room < 0:
+            return None
+        cap = level([tokens[i] for i in loose], room)
+        found: dict[int, int] = {}
+        for i in loose:
+            if tokens[i] > cap:
+                characters = characters_for(messages[i].content, tokens[i], cap, self.request.count)
+                if characters is None:
+                    return None
+                found[i] = characters
+        return found
+
+    def compose(self, sent: Sequence[int], notes: str = "", cut: Mapping[int, int] = NOTHING) -> Prompt:
+        """The prompt that sends the turns ``sent``, in order, of those in ``cut`` only so many characters.
 
         Pinned turns that are not sent are quoted at the head, before the notes; so are turns before the first
         message of the person.
         """
-        cut = cut or {}
         messages, present = self.request.messages, set(self.present)
         start = next((k for k, i in enumerate(sent) if messages[i].role is Role.USER or i in present), len(sent))
         own = set(sent)
@@ -200,16 +214,17 @@ class Conversation:
         size = self._head(quoted, notes)
         merged: list[Message] = []
         for i in sent[start:]:
-            text = cut.get(i)
-            message = messages[i] if text is None else replace(messages[i], content=text)
-            size += self.request.tokens[i] if text is None else self.request.count(text)
-            size += self.request.budget.per_message
+            message, tokens = messages[i], self.request.tokens[i]
+            if i in cut:
+                message = replace(message, content=shorten(message.content, tokens, cut[i]))
+                tokens = self.request.count(message.content)
+            size += tokens + self.request.budget.per_message
             if merged and merged[-1].role is message.role and message.role in MERGED:
                 message = _joined(merged.pop(), message)
                 size += self._separator
             merged.append(message)
         whole = len(self.systems) + len(quoted) + len(sent) - start - len(cut)
-        return Prompt((*self._first(quoted, notes), *merged), size, whole, len(cut))
+        return Prompt((*self._first(quoted, notes), *merged), size, whole, cut)
 
     def _first(self, quoted: Sequence[int], notes: str) -> tuple[Message, ...]:
         messages = self.request.messages

@@ -13,7 +13,7 @@ CUT = "the last message is larger than the window and was cut in the middle"
 def receipt(conversation: Conversation, prompt: Prompt, *, summary_tokens: int = 0, remark: str = "") -> Receipt:
     """The receipt of a prompt; ``summary_tokens`` of it stand for the messages that were not sent."""
     total = len(conversation.request.messages)
-    absent = total - prompt.whole - prompt.cut
+    absent = total - prompt.whole - len(prompt.cut)
     if not absent and not prompt.cut:
         note = "everything was sent"
     else:
@@ -27,7 +27,7 @@ def receipt(conversation: Conversation, prompt: Prompt, *, summary_tokens: int =
         note = ", ".join(parts)
     return Receipt(
         kept=prompt.whole,
-        summarised=prompt.cut + (absent if summary_tokens else 0),
+        summarised=len(prompt.cut) + (absent if summary_tokens else 0),
         dropped=0 if summary_tokens else absent,
         tokens=prompt.tokens,
         tokens_saved=max(0, conversation.total - prompt.tokens),

@@ -28,9 +28,11 @@ class Room:
         """The trigger after a compression that could not get below ``base``.
 
         Large pinned messages may keep a prompt above the plain trigger; compressing at every turn would then cost
-        the cache and gain nothing. So a quarter of what is left above ``base`` is always used first.
+        the cache and gain nothing. So it moves from the plain trigger, at the target, up to all that is usable.
         """
-        return max(self.trigger, base + (self.usable - base) // 4)
+        if base <= self.target:
+            return self.trigger
+        return self.trigger + (self.usable - self.trigger) * (base - self.target) // max(1, self.usable - self.target)
 
     def beside(self, head: int) -> int:
         """What a message that is cut may take beside a head of this size.

@@ -1,0 +1,221 @@
+"""The transfer in use by default, from the first message to a switch of windows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from mai_core.policy.context import ContextState, TransferPlan
+from mai_core.policy.messages import Message, Role
+from mai_strategies.transfers.hybrid import Hybrid
+from tests.strategies.transfers.conversations import SYSTEM, chatter, count, request, talk
+
+USABLE = 1000
+
+
+def joined(plan: TransferPlan) -> str:
+    return "\n".join(m.content for m in plan.messages)
+
+
+def test_below_the_trigger_nothing_is_touched() -> None:
+    messages = talk(*chatter(10)[:-1])
+    plan = Hybrid().plan(request(messages, 4000))
+    assert plan.messages is messages
+    assert plan.state is None
+
+
+def test_compresses_in_one_step_to_about_the_target() -> None:
+    messages = talk(*chatter(60)[:-1])
+    plan = Hybrid().plan(request(messages, USABLE))
+    assert 0.35 * USABLE <= plan.tokens <= 0.47 * USABLE
+    assert plan.messages[0].content.startswith(f"{SYSTEM}\n\nNotes on ")
+    assert plan.messages[1:] == messages[-len(plan.messages) + 1 :]
+    receipt = plan.receipt
+    assert receipt.kept == len(plan.messages)
+    assert receipt.summarised == len(messages) - len(plan.messages)
+    assert receipt.dropped == 0
+    assert receipt.note.startswith(f"{receipt.kept} of {len(messages)} messages were sent whole, {receipt.summarised} ")
+
+
+def test_without_instructions_the_notes_become_them() -> None:
+    plan = Hybrid().plan(request(talk(*chatter(60)[:-1], system=""), USABLE))
+    assert plan.messages[0].role is Role.SYSTEM
+    assert plan.messages[0].content.startswith("Notes on ")
+
+
+def test_last_exchange_stays_whole_even_if_it_is_long() -> None:
+    texts = chatter(40)[:-1]
+    texts[-3:] = ["tell me all of it", "long " * 400, "and then?"]
+    messages = talk(*texts)
+    assert Hybrid(recent_share=0.0).plan(request(messages, USABLE)).messages[1:] == messages[-3:]
+
+
+def test_next_prompts_repeat_the_last_byte_for_byte() -> None:
+    texts = chatter(80)
+    plan = Hybrid().plan(request(talk(*texts[:99]), USABLE))
+    for more in (101, 103, 105):
+        following = Hybrid().plan(request(talk(*texts[:more]), USABLE, plan.state))
+        assert following.messages[: len(plan.messages)] == plan.messages
+        assert following.messages[len(plan.messages) :] == talk(*texts[:more])[-2:]
+        assert following.state == plan.state
+        plan = following
+
+
+def test_second_compression_keeps_the_requests_of_the_first() -> None:
+    texts = chatter(200)
+    texts[4], texts[60] = "From now on, answer in Danish.", "Remember that my name is Ana."
+    plan = Hybrid().plan(request(talk(*texts[:99]), USABLE))
+    assert "From now on, answer in Danish." in joined(plan)
+    later = Hybrid().plan(request(talk(*texts[:199]), USABLE, plan.state))
+    assert later.state != plan.state
+    first, second = (
+        joined(later).index(r) for r in ("From now on, answer in Danish.", "Remember that my name is Ana.")
+    )
+    assert first < second
+
+
+def test_requests_outlive_their_messages() -> None:
+    """Also when the conversation was shortened behind the transfer's back."""
+    texts = chatter(100)
+    texts[4] = "From now on, answer in Danish."
+    messages = talk(*texts[:99])
+    state = Hybrid().plan(request(messages, USABLE)).state
+    shortened = (messages[0], *messages[21:], *talk(*texts[:199], system="")[99:])
+    assert "From now on, answer in Danish." in joined(Hybrid().plan(request(shortened, USABLE, state)))
+
+
+def test_a_request_is_noted_once_and_last_said_last() -> None:
+    texts = chatter(100)
+    texts[4], texts[8], texts[12] = "Always answer in Danish.", "Always answer in Dutch.", "always answer in danish."
+    notes = joined(Hybrid().plan(request(talk(*texts[:99]), USABLE)))
+    assert notes.lower().count("always answer in danish.") == 1
+    assert notes.index("Always answer in Dutch.") < notes.index("always answer in danish.")
+
+
+def test_too_many_requests_lose_the_oldest_and_say_so() -> None:
+    texts = chatter(60)
+    for k in range(0, 100, 2):
+        texts[k] = f"Always answer question {k} with the word number{k}."
+    plan = Hybrid().plan(request(talk(*texts[:119]), USABLE))
+    assert "number0." not in joined(plan)
+    assert "number98." in joined(plan)
+    assert "of the oldest requests did not fit" in plan.receipt.note
+
+
+def test_larger_window_brings_the_whole_conversation_back() -> None:
+    messages = talk(*chatter(60)[:-1])
+    state = Hybrid().plan(request(messages, USABLE)).state
+    plan = Hybrid().plan(request(messages, 10 * USABLE, state))
+    assert plan.messages == messages
+    assert plan.state is None
+
+
+def test_larger_window_shows_more_even_if_not_everything() -> None:
+    messages = talk(*chatter(300)[:-1])
+    small = Hybrid().plan(request(messages, 800))
+    large = Hybrid().plan(request(messages, 6000, small.state))
+    assert large.tokens > 3 * small.tokens
+    assert Hybrid().plan(request(messages, 6000, large.state)).messages == large.messages
+
+
+def test_smaller_window_compresses_at_once() -> None:
+    messages = talk(*chatter(300)[:-1])
+    state = Hybrid().plan(request(messages, 6000)).state
+    assert Hybrid().plan(request(messages, 800, state)).tokens <= 0.5 * 800
+
+
+def test_giant_question_is_cut_and_stays_so() -> None:
+    texts = chatter(20)[:8]
+    giant = "Please read this. " + "lorem ipsum dolor " * 3000 + "What does it say?"
+    messages = talk(*texts, giant)
+    plan = Hybrid().plan(request(messages, USABLE))
+    assert plan.tokens <= 0.5 * USABLE
+    assert plan.messages[-1].content.startswith("Please read this.")
+    assert plan.messages[-1].content.endswith("What does it say?")
+    assert "cut in the middle" in plan.receipt.note
+
+    def stricter(text: str) -> int:
+        return count(text) + 3
+
+    following = Hybrid().plan(request(talk(*texts, giant, "It is Latin.", "Really?"), USABLE, plan.state, stricter))
+    assert following.messages[: len(plan.messages)] == plan.messages
+
+
+def test_old_giant_is_summarised() -> None:
+    giant = "The ledger names Mr Holm in 1931. " + "Nothing else happened on that day. " * 3000
+    texts = [giant, "I see.", *chatter(3), "Who is named in the ledger?"]
+    assert "Mr Holm" in joined(Hybrid().plan(request(talk(*texts), USABLE)))
+
+
+def test_large_instructions_do_not_cause_a_compression_at_every_turn() -> None:
+    system, texts = "Be precise. " * 180, chatter(60)
+    state, steps, before = None, 0, None
+    for turn in range(60):
+        plan = Hybrid().plan(request(talk(*texts[: 2 * turn + 1], system=system), USABLE, state))
+        steps += before is not None and plan.messages[: len(before)] != before
+        before, state = plan.messages, plan.state
+    assert 1 <= steps <= 30
+
+
+def test_reply_to_be_continued_stays_with_its_question() -> None:
+    messages = talk(*chatter(60))
+    plan = Hybrid().plan(request(messages, USABLE))
+    assert plan.messages[-2:] == messages[-2:]
+
+
+def test_answer_that_was_never_given() -> None:
+    texts = chatter(60)[:-1]
+    messages = (*talk(*texts), Message(role=Role.USER, content="hello?", id=500))
+    plan = Hybrid().plan(request(messages, USABLE))
+    assert plan.messages[-1].content == f"{texts[-1]}\n\nhello?"
+    assert plan.messages[-2].role is Role.ASSISTANT
+
+
+def test_messages_without_ids_are_planned_without_a_state() -> None:
+    messages = tuple(replace(m, id=0) for m in talk(*chatter(60)[:-1]))
+    plan = Hybrid().plan(request(messages, USABLE))
+    assert plan.state is None
+    assert plan.tokens < 0.5 * USABLE
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        ContextState(covered=10**6),
+        ContextState(covered=50, kept=(1, 2, 999)),
+        ContextState(covered=-1, summary="x" * 9999),
+    ],
+)
+def test_state_of_something_else_does_no_harm(state: ContextState) -> None:
+    messages = talk(*chatter(60)[:-1])
+    plan = Hybrid().plan(request(messages, USABLE, state))
+    assert plan.tokens <= 0.7 * USABLE
+    assert plan.messages[-1] == messages[-1]
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_refuses_a_senseless_share(share: float) -> None:
+    with pytest.raises(ValueError, match="recent_share"):
+        Hybrid(recent_share=share)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Processor time of the best of several runs: other processes on the machine do not count."""
+    best = float("inf")
+    for _ in range(7):
+        start = time.process_time()
+        work()
+        best = min(best, time.process_time() - start)
+    return best
+
+
+def test_speed() -> None:
+    """A thousand messages: aims 50 ms to compress and 1 ms below the trigger, doubled for slow machines."""
+    asked = request(talk(*chatter(500)[:-1]), 7664)
+    assert len(asked.messages) == 1000
+    assert seconds(lambda: Hybrid().plan(asked)) < 0.100
+    roomy = replace(asked, budget=replace(asked.budget, window=10**6))
+    assert seconds(lambda: Hybrid().plan(roomy)) < 0.002
