@@ -140,7 +140,7 @@ class WorkerProcess:
         return await asyncio.to_thread(_footprint, self.pid) if self.alive else None
 
     async def _answer(self, size_bytes: int, silence: float, progress: Callable[[float], None]) -> dict[str, Any]:
-        """The worker's one line; nothing when it ended without or fell silent."""
+        """The worker's one line; nothing when it ended without. Raises ``LoadFailed`` when it falls silent."""
         assert self._process.stdout is not None
         clock = asyncio.get_running_loop().time
         reading = asyncio.ensure_future(self._process.stdout.readline())
@@ -151,7 +151,7 @@ class WorkerProcess:
                 if (resident, self._heard) != life:
                     last_sign, life = clock(), (resident, self._heard)
                 elif clock() - last_sign > silence:
-                    return {}
+                    raise LoadFailed(self.remains)
                 progress(min(0.95, resident / max(1, size_bytes)))
             line = reading.result()
         finally:

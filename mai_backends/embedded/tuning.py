@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mai_backends.probes.cgroup import Groups
 from mai_backends.probes.processor import times_of_cores, usable_cores
 
-__all__ = ["choose_batch", "free_threads", "threads_beside"]
+__all__ = ["Look", "busy_with_others", "choose_batch", "free_threads", "threads_beside"]
 
 LOOK_SECONDS = 0.2
 BATCH_SECONDS = 0.2
@@ -41,40 +41,45 @@ def threads_beside(busy: float, *, cores: int) -> int:
     return max(1, min(cores, round(cores - busy)))
 
 
-async def free_threads(own: Iterable[int]) -> int:
-    """Threads for the cores that nobody but the processes ``own`` and this one used during the last 0.2 s.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Seconds since the machine started, of all ``cores`` this process may use together: ``total`` that passed,
+    ``busy`` of it, and what each of Mai's own processes took, by id."""
+
+    cores: int
+    total: float
+    busy: float
+    own: Mapping[int, float]
+
+
+def busy_with_others(before: Look, after: Look) -> float:
+    """Cores that others than Mai kept busy between two looks.
 
     Mai's own work does not count: a model is loaded while another one answers, and they take turns afterwards.
     """
+    seconds = (after.total - before.total) / after.cores
+    mine = sum(taken - before.own[pid] for pid, taken in after.own.items() if pid in before.own)
+    return max(0.0, after.busy - before.busy - mine) / seconds if seconds > 0 else 0.0
+
+
+async def free_threads(own: Collection[int]) -> int:
+    """Threads for the cores that only this process and the processes ``own`` used during the coming 0.2 s."""
     before = _look(own)
     await asyncio.sleep(LOOK_SECONDS)
     after = _look(own)
-    usable = usable_cores()
-    passed = (after.total - before.total) / len(usable)
-    mine = sum(seconds - before.own[pid] for pid, seconds in after.own.items() if pid in before.own)
-    busy = max(0.0, (after.busy - before.busy) - mine) / passed if passed > 0 else 0.0
-    return threads_beside(busy, cores=_cores(len(usable)))
+    return threads_beside(busy_with_others(before, after), cores=_cores(after.cores))
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """Seconds of all usable cores together: passed, and spent busy; and what ``own`` processes took, by id."""
-
-    total: float
-    busy: float
-    own: dict[int, float]
-
-
-def _look(own: Iterable[int]) -> _Look:
+def _look(own: Collection[int]) -> Look:
     rows = times_of_cores()
     usable = usable_cores()
     mine = [row for number, row in enumerate(rows) if number in usable] or rows
     idle = sum(row.idle + getattr(row, "iowait", 0.0) for row in mine)
     total = sum(sum(row) - getattr(row, "guest", 0.0) - getattr(row, "guest_nice", 0.0) for row in mine)
-    return _Look(total, total - idle, _own_seconds(own))
+    return Look(len(mine), total, total - idle, _own_seconds(own))
 
 
-def _own_seconds(own: Iterable[int]) -> dict[int, float]:
+def _own_seconds(own: Collection[int]) -> dict[int, float]:
     import psutil
 
     seconds: dict[int, float] = {}
