@@ -4,6 +4,7 @@ full      everything; the oldest messages go when it does not fit
 recent    pinned messages and the longest run of recent ones
 hybrid    recent messages whole, explicit requests kept, the rest as an extractive summary
 
+compression   one step down, from trigger to target              room       where trigger and target are
 prompt        one valid prompt out of what a transfer chose      cut        what does not fit at all
 requests      what a person asked for that still holds           cues       the phrases that give it away
 summarise     the sentences worth keeping                        text       sentences and words
