@@ -15,7 +15,6 @@ from mai_core.policy.selection import Ballot, Candidate, Ranked
 __all__ = ["ARBITERS", "Arbiter", "first", "vote"]
 
 Arbiter = Callable[[Sequence[Ballot]], tuple[Ranked, ...]]
-REASONED_PLACES = 8
 NO_VOTE = "no strategy voted: the best quality leads"
 
 
@@ -33,19 +32,20 @@ def first(ballots: Sequence[Ballot]) -> tuple[Ranked, ...]:
 def vote(ballots: Sequence[Ballot]) -> tuple[Ranked, ...]:
     """Every strategy gives each candidate its score; the highest weighted mean leads, equal ones by key.
 
-    A candidate a strategy leaves out gets zero from it. Only the leading places carry their reasons.
+    A candidate a strategy leaves out gets zero from it.
     """
     utilities = _utilities(ballots)
-    ordered = sorted(utilities, key=lambda key: (-utilities[key], key))
-    places = [Ranked(key, utilities[key], "") for key in ordered]
-    leading: dict[str, list[str]] = {place.key: [] for place in places[:REASONED_PLACES]}
+    favourites: dict[str, list[str]] = {}
     for ballot in ballots:
-        for key, score, reason in ballot.proposals:
-            if key in leading:
-                leading[key].append(f"{ballot.strategy} {score:.2f} ({reason})")
-    for index, (key, told) in enumerate(leading.items()):
-        places[index] = Ranked(key, utilities[key], "; ".join(told))
-    return tuple(places)
+        if ballot.proposals:
+            favourites.setdefault(ballot.proposals[0].key, []).append(ballot.strategy)
+    ordered = sorted(utilities, key=lambda key: (-utilities[key], key))
+    return tuple(
+        [
+            Ranked(key, utilities[key], f"first choice of {', '.join(favourites[key])}" if key in favourites else "")
+            for key in ordered
+        ]
+    )
 
 
 ARBITERS: Mapping[str, Arbiter] = MappingProxyType({"first": first, "vote": vote})

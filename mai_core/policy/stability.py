@@ -42,13 +42,15 @@ def settle(
     only just fits is not taken up, and one per cent more or less memory never moves a decision.
     """
     favourite = ranking[0]
+    best = f"the best of {len(ranking)} at {favourite.utility:.2f}" if len(ranking) > 1 else "the only one that can run"
+    leads = f"{best}, {favourite.reason}" if favourite.reason else best
     if current is None:
-        return Move.START, favourite.key, favourite.reason
+        return Move.START, favourite.key, leads
     if favourite.key == current:
-        return Move.STAY, current, favourite.reason
+        return Move.STAY, current, leads
     mine, theirs = _pair(candidates, current, favourite.key)
     if mine is None or theirs is None:
-        return Move.SWITCH, favourite.key, f"{current} cannot run now; {favourite.reason}"
+        return Move.SWITCH, favourite.key, f"{current} cannot run now; {leads}"
     utility = next((r.utility for r in ranking if r.key == current), 0.0)
     gain = favourite.utility - utility
     if gain <= rules.margin:
@@ -66,7 +68,7 @@ def settle(
             return Move.STAY, current, f"{favourite.key} would fit too tightly"
         if theirs.footprint.total > mine.footprint.total and calm_seconds < rules.up_after_seconds:
             return Move.STAY, current, f"{favourite.key} waits until memory was calm for {rules.up_after_seconds:.0f} s"
-    return Move.SWITCH, favourite.key, favourite.reason
+    return Move.SWITCH, favourite.key, f"{leads}, {gain:.2f} ahead of {current}"
 
 
 def _pair(candidates: Sequence[Candidate], first: str, second: str) -> tuple[Candidate | None, Candidate | None]:

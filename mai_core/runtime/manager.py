@@ -98,14 +98,20 @@ class ModelManager:
         Raises ``NothingFits`` when no model can run, else what the last model failed with.
         """
         await self._ensure_a_model(emit)
-        decision = await self.select_best_model(features)
+        situation = await self._decider.situation(features, current=self.current, pinned=await self.pin())
+        decision = await self._decider.decide(situation)
         emit(ModelChosen(decision))
         if decision.choice is None:
             raise self._nothing_fits(decision.rejections)
-        models = {m.key: m for m in self._catalog.models}
-        await self._answering.answer(answer, conversation, messages, decision, models, options, emit)
-        self.current = answer.model
-        return decision
+        models = {m.key: m for m in situation.models}
+        # What would flip the choice is worked out while the model works, so that it costs the person nothing.
+        explained = asyncio.create_task(self._decider.decide(situation, explain=True))
+        try:
+            await self._answering.answer(answer, conversation, messages, decision, models, options, emit)
+            self.current = answer.model
+            return await explained
+        finally:
+            explained.cancel()
 
     async def preload_model(self, key: str | None = None) -> str | None:
         """Load ``key``, or what an ordinary turn would get, and leave it idle; returns what is loaded.
