@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import ClassVar
 
 import typer
@@ -48,7 +48,7 @@ class Echo:
 
     async def generate(
         self, instance: str, messages: Sequence[Message], options: GenerationOptions
-    ) -> AsyncIterator[GenerationEvent]:
+    ) -> AsyncGenerator[GenerationEvent, None]:
         yield TextDelta(messages[-1].content)
         yield ReplyEnd(StopReason.STOP, Usage())
 

@@ -191,7 +191,7 @@ class BackendConformance:
 
         async def scenario(backend: Backend) -> None:
             instance = (await self.load(backend)).instance
-            async with aclosing(stream(backend, instance, LONG)) as events:
+            async with aclosing(backend.generate(instance, QUESTION, LONG)) as events:
                 async for _ in events:
                     break
             async with asyncio.timeout(self.stop_seconds):
@@ -308,11 +308,6 @@ class BackendConformance:
         self.run(tmp_path, scenario)
 
 
-def stream(backend: Backend, instance: str, options: GenerationOptions, messages: Sequence[Message] = QUESTION) -> Any:
-    """The backend's iterator; typed loosely since the Protocol does not promise ``aclose`` by name."""
-    return backend.generate(instance, messages, options)
-
-
 async def reply(
     backend: Backend,
     instance: str,
@@ -323,7 +318,7 @@ async def reply(
 ) -> list[GenerationEvent]:
     """A whole reply; ``begun`` is called after its first event."""
     collected: list[GenerationEvent] = []
-    async with aclosing(stream(backend, instance, options, messages)) as events:
+    async with aclosing(backend.generate(instance, messages, options)) as events:
         async for event in events:
             collected.append(event)
             if len(collected) == 1 and begun is not None:

@@ -6,7 +6,7 @@ import math
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -329,7 +329,7 @@ class Twice(FakeBackend):
 class Endless(FakeBackend):
     async def generate(
         self, instance: str, messages: Sequence[Message], options: GenerationOptions
-    ) -> AsyncIterator[GenerationEvent]:
+    ) -> AsyncGenerator[GenerationEvent, None]:
         async for event in super().generate(instance, messages, replace(options, max_tokens=0)):
             if not isinstance(event, ReplyEnd):
                 yield event
@@ -338,7 +338,7 @@ class Endless(FakeBackend):
 class Truncating(FakeBackend):
     def generate(
         self, instance: str, messages: Sequence[Message], options: GenerationOptions
-    ) -> AsyncIterator[GenerationEvent]:
+    ) -> AsyncGenerator[GenerationEvent, None]:
         return super().generate(instance, [replace(messages[-1], content="cut")], options)
 
 
