@@ -59,6 +59,8 @@ def models(
         print_table(models_view(shown, width=out().width))
     else:
         note("No model is on this disk yet. The first question fetches a small one; or see mai models --all, mai pull.")
+    if any(not row.profile.installed for row in shown):
+        note("mai pull KEY fetches one.")
     hidden = len(rows) - len(shown)
     if hidden and shown:
         note(f"{hidden} more can be fetched: mai models --all")
@@ -74,9 +76,7 @@ def models_view(rows: Iterable[ModelRow], *, width: int) -> Table:
     wide = width >= 110
     columns = ["Model", "Tier", "Size", "Context", "Fit now", *(["From", "Host"] if wide else [])]
     made = table(*columns, right=("Size", "Context"), wrap=("Fit now",))
-    for row in sorted(
-        rows, key=lambda r: (not r.profile.installed, r.candidate is None, r.profile.remote, r.profile.size_bytes)
-    ):
+    for row in sorted(rows, key=_place):
         profile = row.profile
         marks = ((" ●", "green") if row.loaded else "", (" pinned", "yellow") if row.pinned else "")
         cells = [
@@ -93,12 +93,20 @@ def models_view(rows: Iterable[ModelRow], *, width: int) -> Table:
     return made
 
 
+def _place(row: ModelRow) -> tuple[bool, bool, bool, int, int, str]:
+    """What can answer now comes first, then by size."""
+    profile = row.profile
+    cannot = row.candidate is None
+    return not profile.installed, cannot, profile.remote, profile.tier.rank, profile.size_bytes, profile.key
+
+
 def _fit(row: ModelRow) -> Text:
     if row.candidate is not None:
         fit = (row.fit, _COLOURS[row.fit])
         return ink(fit) if row.fit == "fits" else ink(fit, (f"  {tokens(row.candidate.plan.context)} context", "dim"))
     if row.rejection is None:
         return ink((row.fit, "dim"))
+    if row.rejection.reason is RejectionReason.NOT_INSTALLED:
+        return ink((_REJECTED[row.rejection.reason], "dim"))
     why = " → ".join(text for text in (row.rejection.message, row.rejection.remedy) if text)
-    wanted = row.rejection.reason is RejectionReason.NOT_INSTALLED
-    return ink((_REJECTED[row.rejection.reason], "dim" if wanted else "red"), (f"  {why}", "dim"))
+    return ink((_REJECTED[row.rejection.reason], "red"), (f"  {why}", "dim"))

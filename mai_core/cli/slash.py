@@ -115,7 +115,7 @@ class Slash:
     async def _status(self, _: str) -> None:
         from mai_core.cli.status import status_view
 
-        _show(status_view(await self._mai.get_status()))
+        _show(status_view(await self._mai.get_status(), width=out().width))
 
     async def _history(self, text: str) -> None:
         from mai_core.cli.history import history_view

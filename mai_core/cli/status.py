@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,7 +55,7 @@ def status(
 
                 with Live(console=out(), auto_refresh=False, screen=True) as live:
                     while True:
-                        live.update(status_view(await mai.get_status()), refresh=True)
+                        live.update(status_view(await mai.get_status(), width=out().width), refresh=True)
                         await asyncio.sleep(interval)
 
     run(main)
@@ -64,7 +65,7 @@ def _print(status: Status, as_json: bool) -> None:
     if as_json:
         print_json(status)
         return
-    print_table(status_view(status))
+    print_table(status_view(status, width=out().width))
     for fault in status.probe_faults:
         note(f"a sensor failed: {fault}", style="yellow")
     for backend in status.backends:
@@ -72,7 +73,7 @@ def _print(status: Status, as_json: bool) -> None:
             note(f"{backend.name}: {backend.error}", style="yellow")
 
 
-def status_view(status: Status) -> Group:
+def status_view(status: Status, *, width: int) -> Group:
     """Everything a person wants to know at a glance."""
     from rich.console import Group, RenderableType
 
@@ -81,7 +82,7 @@ def status_view(status: Status) -> Group:
         parts += ["", _loaded(status)]
     parts += ["", *(_host(host, alone=len(status.resources.hosts) == 1) for host in status.resources.hosts)]
     if status.processes:
-        parts += ["", _processes(status)]
+        parts += ["", _processes(status, width)]
     if status.backends:
         parts += ["", _backends(status)]
     return Group(*parts)
@@ -151,18 +152,26 @@ def _bar(value: float, *, good: bool = False) -> Text:
     return ink(("━" * full, colour), ("─" * (BAR - full), "bright_black"))
 
 
-def _processes(status: Status) -> Table:
-    made = table("Process", "State", "Model", "Conversation", "Running", right=("Running",))
+def _processes(status: Status, width: int) -> Table:
+    talks = ["Conversation"] if width >= 100 else []
+    made = table("Process", "State", "Model", *talks, "Since", right=("Since",))
     for process in status.processes:
         here = (" this one", "dim") if process.pid == os.getpid() else ""
         made.add_row(
-            ink(f"{process.pid} {process.command}", here),
+            ink(f"{process.pid} {_short(process.command)}", here),
             process.state,
             process.model or "–",
-            process.conversation or "–",
+            *([process.conversation or "–"] if talks else []),
             seconds(max(0.0, time.time() - process.started)),
         )
     return made
+
+
+def _short(command: str) -> str:
+    """``mai chat`` for ``/usr/bin/mai chat`` and for ``.../mai_core/__main__.py chat``."""
+    program, _, rest = command.partition(" ")
+    name = PurePath(program).name
+    return f"{'mai' if name == '__main__.py' else name} {rest}".strip()
 
 
 def _backends(status: Status) -> Table:

@@ -111,8 +111,8 @@ class TurnView:
                 self._waiting.spin("")
             case FellBack(key, error, following):
                 self._waiting.stop()
-                carries_on = f"{following} takes over" if following else "no model is left to take over"
-                self._remark(f"{key}: {error.message} – {carries_on}")
+                what = error.message if key in error.message else f"{key}: {error.message}"
+                self._remark(f"{what}; {_successor(key, following)}")
                 self._waiting.spin("")
             case TurnEnd(reply):
                 self._conclude(reply)
@@ -152,6 +152,12 @@ class TurnView:
         if reply.message.stop in (StopReason.LENGTH, StopReason.CONTEXT):
             why = "its limit of tokens" if reply.message.stop is StopReason.LENGTH else "the end of its context"
             self._remark(f"the reply stopped at {why}")
+
+
+def _successor(failed: str, following: str | None) -> str:
+    if following is None:
+        return "no model is left to take over"
+    return "it is started again" if following == failed else f"{following} takes over"
 
 
 async def show_turn(events: AsyncGenerator[TurnEvent, None], view: TurnView) -> Reply:

@@ -6,7 +6,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from mai_core.cli.output import err, is_fancy
+from mai_core.cli.output import err, ink, is_fancy, size
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -73,10 +73,18 @@ def _progress(kind: str) -> Progress:
         Progress,
         ProgressColumn,
         SpinnerColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
-        TransferSpeedColumn,
     )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Bytes a second, in the units of the sizes beside it."""
+
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return ink((f"{size(speed)}/s" if speed else "", "dim"))
 
     what = TextColumn("{task.description}", style="dim", markup=False)
     bar = BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan", style="bright_black")
@@ -87,7 +95,7 @@ def _progress(kind: str) -> Progress:
             what,
             bar,
             DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
+            Rate(),
             TimeRemainingColumn(compact=True),
         ),
     }

@@ -10,7 +10,7 @@ import typer
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import ago, ink, out, print_json, print_table, seconds, size, table, tokens
-from mai_core.policy.selection import Ballot, Candidate, Decision, Move, Rejection
+from mai_core.policy.selection import Ballot, Candidate, Decision, Move, Rejection, RejectionReason
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -28,7 +28,7 @@ _MOVES = {
     Move.START: "starts",
     Move.STAY: "stays",
     Move.SWITCH: "takes over",
-    Move.PIN: "is pinned",
+    Move.PIN: "answers",
     Move.NONE: "",
 }
 
@@ -66,7 +66,7 @@ def why_view(explanation: Explanation, *, width: int) -> Group:
     for ballot in decision.ballots:
         parts += ["", *_ballot(ballot, len(decision.ballots) > 1)]
     if decision.rejections:
-        parts += ["", _rejections(decision.rejections)]
+        parts += ["", *_rejections(decision.rejections)]
     if explanation.receipt is not None:
         parts += ["", _receipt(explanation.receipt)]
     if decision.flip is not None:
@@ -149,11 +149,18 @@ def _ballot(ballot: Ballot, weighted: bool) -> Iterable[RenderableType]:
         yield made
 
 
-def _rejections(rejections: Iterable[Rejection]) -> Table:
+def _rejections(rejections: Iterable[Rejection]) -> Iterable[RenderableType]:
     made = table("Rejected", "Why", "What would help", wrap=("Why", "What would help"))
+    absent = 0
     for rejection in rejections:
-        made.add_row(ink((rejection.key, "dim")), rejection.message, ink((rejection.remedy, "dim")))
-    return made
+        if rejection.reason is RejectionReason.NOT_INSTALLED:
+            absent += 1
+        else:
+            made.add_row(ink((rejection.key, "dim")), rejection.message, ink((rejection.remedy, "dim")))
+    if made.row_count:
+        yield made
+    if absent:
+        yield ink((f"{absent} known models are not on this disk: mai models --all", "dim"))
 
 
 def _receipt(receipt: Receipt) -> Text:
