@@ -196,7 +196,7 @@ class FakeBackend:
             raise ContextExceeded(f"the prompt has {len(prompt)} tokens, the window {window}")
         cached = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(prompt, state.prompt, strict=False)))
         reply, stop = _cut(_TOKEN.findall(script.answer(messages)), options, window - len(prompt))
-        state.prompt = prompt
+        state.prompt = list(prompt)
         await self._wait(state, script.prefill_seconds, options.first_token_deadline)
         for position, token in enumerate(reply):
             if position:
