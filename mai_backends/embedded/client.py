@@ -102,8 +102,8 @@ def _body(messages: Sequence[Message], options: GenerationOptions) -> bytes:
     request: dict[str, Any] = {
         "messages": [{"role": message.role.value, "content": message.content} for message in messages],
         "stream": True,
-        # The engine notices a closed connection when it writes. With progress it writes after every batch of the
-        # prompt; without, a prompt that nobody waits for is read to its end.
+        # With progress the engine writes after every batch of the prompt, and so notices at once that nobody reads.
+        # Without, it looks once a second while it is left alone, and never while others ask it for something.
         "return_progress": True,
         "cache_prompt": True,
         "max_tokens": options.max_tokens or -1,

@@ -129,7 +129,7 @@ async def test_closing_stops_the_engine(engine: tuple[EmbeddedBackend, LoadedMod
     if prompt.startswith("Tell"):
         await waiting
     else:
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(1.1)  # just past the moment at which the engine would look by itself
         assert not waiting.done(), "the prompt is too short: the test proves nothing"
     at_close = processor_seconds(loaded.pid)
     waiting.cancel()

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -196,41 +197,56 @@ async def test_a_load_without_a_sign_of_life_is_given_up(monkeypatch: pytest.Mon
     assert gone(worker.pid)
 
 
-@pytest.fixture
-def bare() -> Iterator[subprocess.Popen[bytes]]:
+@contextmanager
+def bare_worker() -> Iterator[subprocess.Popen[bytes]]:
     """A worker that waits for its configuration, past its preparations."""
-    process = subprocess.Popen(
-        [sys.executable, "-P", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    prepared(process.pid)
-    yield process
-    process.kill()
-    with process:  # closes the pipes, waits
-        pass
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-P", WORKER], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            prepared(process.pid)
+            yield process
+        finally:
+            process.kill()
 
 
 def prepared(pid: int) -> None:
-    """Wait until a worker has made its arrangements with the system."""
+    """Wait until a worker has made its arrangements with the system, the last of which is to be the first to go."""
+    wait_for(lambda: Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "500")
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}/oom_score_adj").read_text().strip() != "500":
-        assert time.monotonic() < deadline, "the worker is not the first to go when memory runs out"
+    while not condition():
+        assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 @linux
-def test_survives_an_interrupt_from_the_terminal(bare: subprocess.Popen[bytes]) -> None:
-    bare.send_signal(signal.SIGINT)
-    with pytest.raises(subprocess.TimeoutExpired):
-        bare.wait(0.5)
-    bare.terminate()
-    assert bare.wait(2) == -signal.SIGTERM
+def test_survives_an_interrupt_from_the_terminal() -> None:
+    with bare_worker() as process:
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.terminate()
+        assert process.wait(2) == -signal.SIGTERM
 
 
 @linux
-def test_leaves_when_its_input_closes(bare: subprocess.Popen[bytes]) -> None:
-    assert bare.stdin is not None
-    bare.stdin.close()
-    assert bare.wait(2) == 0
+@pytest.mark.parametrize("loading", [False, True])
+def test_leaves_when_its_input_closes(loading: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while it loads."""
+    (tmp_path / "xllamacpp.py").write_text(f"open({str(tmp_path / 'loading')!r}, 'w')\nimport time\ntime.sleep(60)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with bare_worker() as process:
+        assert process.stdin is not None
+        if loading:
+            process.stdin.write(b"{}\n")
+            process.stdin.flush()
+            wait_for(lambda: (tmp_path / "loading").exists())
+        process.stdin.close()
+        assert process.wait(2) == 0
 
 
 @linux
