@@ -13,7 +13,8 @@ import typer
 
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation
-from mai_core.cli.output import err, ink, note, print_json, print_table, table
+from mai_core.cli.output import err, ink, note, print_json, print_table
+from mai_core.cli.tables import table
 from mai_core.errors import SettingsError
 
 __all__ = ["app"]
@@ -57,7 +58,7 @@ def show(
     if as_json:
         print_json([{"name": leaf.name, "value": leaf.value, "origin": leaf.origin} for leaf in leaves])
         return
-    made = table("Setting", "Value", "From", wrap=("Value",))
+    made = table("Setting", "Value", "From", wrap=("Value",), drop=("From",))
     for leaf in leaves:
         own = leaf.origin != "default"
         made.add_row(

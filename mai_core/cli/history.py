@@ -12,7 +12,8 @@ import typer
 
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation
-from mai_core.cli.output import ago, ink, is_fancy, note, out, print_json, print_table, table
+from mai_core.cli.output import ago, ink, is_fancy, note, out, print_json, print_table
+from mai_core.cli.tables import table
 from mai_core.errors import StoreError
 from mai_core.policy.messages import Conversation, Role, StopReason
 
@@ -122,7 +123,8 @@ def _list(invocation: Invocation, limit: int, text: str, as_json: bool) -> None:
 
 def history_view(found: Sequence[ConversationSummary], *, searched: bool = False) -> Table:
     """One row a conversation, the latest first."""
-    made = table("Id", "When", "Messages", "Found" if searched else "Title", "Models", right=("Messages",))
+    columns = ("Id", "When", "Messages", "Found" if searched else "Title", "Models")
+    made = table(*columns, right=("Messages",), drop=("Models", "Messages"))
     made.columns[3].max_width = 60
     made.columns[4].max_width = 40
     for one in found:

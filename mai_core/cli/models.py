@@ -9,7 +9,8 @@ import typer
 
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
-from mai_core.cli.output import ink, note, out, print_json, print_table, size, table, to_json, tokens
+from mai_core.cli.output import ink, note, print_json, print_table, size, to_json, tokens
+from mai_core.cli.tables import table
 from mai_core.policy.selection import RejectionReason
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def models(
         print_json([row_json(row) for row in shown])
         return
     if shown:
-        print_table(models_view(shown, width=out().width))
+        print_table(models_view(shown))
     else:
         note("No model is on this disk yet. The first question fetches a small one; or see mai models --all, mai pull.")
     if any(not row.profile.installed for row in shown):
@@ -71,25 +72,27 @@ def row_json(row: ModelRow) -> dict[str, Any]:
     return {**to_json(row), "fit": row.fit}
 
 
-def models_view(rows: Iterable[ModelRow], *, width: int) -> Table:
+def models_view(rows: Iterable[ModelRow]) -> Table:
     """The table of models; on a narrow terminal only the columns one chooses by."""
-    wide = width >= 110
-    columns = ["Model", "Tier", "Size", "Context", "Fit now", *(["From", "Host"] if wide else [])]
-    made = table(*columns, right=("Size", "Context"), wrap=("Fit now",))
+    made = table(
+        *("Model", "Tier", "Size", "Context", "Fit now", "From", "Host"),
+        right=("Size", "Context"),
+        wrap=("Fit now",),
+        drop=("Host", "From", "Context", "Tier"),
+    )
     for row in sorted(rows, key=_place):
         profile = row.profile
         marks = ((" ●", "green") if row.loaded else "", (" pinned", "yellow") if row.pinned else "")
-        cells = [
+        origin = "" if profile.origin in ("", profile.backend) else f" ({profile.origin})"
+        made.add_row(
             ink((profile.key, "cyan" if row.candidate else "dim"), *marks),
             profile.tier.value,
             size(profile.size_bytes),
             tokens(row.loaded.plan.context if row.loaded else profile.max_context),
             _fit(row),
-        ]
-        if wide:
-            origin = "" if profile.origin in ("", profile.backend) else f" ({profile.origin})"
-            cells += [profile.backend + origin, f"{profile.host} (remote)" if profile.remote else profile.host]
-        made.add_row(*cells)
+            profile.backend + origin,
+            f"{profile.host} (remote)" if profile.remote else profile.host,
+        )
     return made
 
 

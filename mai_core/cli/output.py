@@ -15,7 +15,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.table import Table
     from rich.text import Text
 
     from mai_core.errors import MaiError
@@ -33,7 +32,6 @@ __all__ = [
     "seconds",
     "share",
     "size",
-    "table",
     "to_json",
     "tokens",
 ]
@@ -138,28 +136,6 @@ def print_json(value: Any, *, compact: bool = False) -> None:
     """One JSON document on standard output: indented for a person, on one line for a program or when ``compact``."""
     indent = 2 if sys.stdout.isatty() and not compact else None
     print(json.dumps(to_json(value), ensure_ascii=False, indent=indent), flush=True)
-
-
-def table(*columns: str, right: Iterable[str] = (), wrap: Iterable[str] = (), header: bool = True) -> Table:
-    """An empty table in Mai's style. ``right`` columns are numbers; ``wrap`` columns may break over lines."""
-    from rich.table import Table
-
-    made = Table(
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-        header_style="bold",
-        show_header=header,
-    )
-    numbers, texts = frozenset(right), frozenset(wrap)
-    for column in columns:
-        made.add_column(
-            column,
-            justify="right" if column in numbers else "left",
-            no_wrap=column not in texts,
-            overflow="fold" if column in texts else "ellipsis",
-        )
-    return made
 
 
 def print_table(made: RenderableType) -> None:

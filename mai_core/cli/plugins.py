@@ -9,7 +9,8 @@ import typer
 
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation
-from mai_core.cli.output import err, ink, print_json, print_table, table
+from mai_core.cli.output import err, ink, print_json, print_table
+from mai_core.cli.tables import table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,7 +46,7 @@ def plugins(
 
 def plugins_view(found: Sequence[PluginInfo]) -> Table:
     """One row a plugin."""
-    made = table("Plugin", "State", "Registers", "Package", wrap=("Registers",))
+    made = table("Plugin", "State", "Registers", "Package", wrap=("Registers",), drop=("Package",))
     for plugin in found:
         faulty = bool(plugin.faults) and plugin.status.value == "ok"
         registers = "\n".join(f"{kind}: {', '.join(names)}" for kind, names in plugin.registers.items() if names)

@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mai_core.cli.output import ink, note, out, print_table, table
+from mai_core.cli.output import ink, note, out, print_table
+from mai_core.cli.tables import table
 from mai_core.errors import MaiError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Slash:
             return
         rows = [row for row in await self._mai.models() if row.profile.installed]
         if rows:
-            _show(models_view(rows, width=out().width))
+            _show(models_view(rows))
         else:
             note("No model is on this disk yet; the first question fetches a small one.")
 
@@ -110,12 +111,12 @@ class Slash:
     async def _why(self, prompt: str) -> None:
         from mai_core.cli.why import why_view
 
-        _show(why_view(await self._mai.explain(prompt or None), width=out().width))
+        _show(why_view(await self._mai.explain(prompt or None)))
 
     async def _status(self, _: str) -> None:
         from mai_core.cli.status import status_view
 
-        _show(status_view(await self._mai.get_status(), width=out().width))
+        _show(status_view(await self._mai.get_status()))
 
     async def _history(self, text: str) -> None:
         from mai_core.cli.history import history_view

@@ -12,7 +12,8 @@ import typer
 
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
-from mai_core.cli.output import ink, is_fancy, note, out, print_json, print_table, seconds, share, size, table, tokens
+from mai_core.cli.output import ink, is_fancy, note, out, print_json, print_table, seconds, share, size, tokens
+from mai_core.cli.tables import table
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -55,7 +56,7 @@ def status(
 
                 with Live(console=out(), auto_refresh=False, screen=True) as live:
                     while True:
-                        live.update(status_view(await mai.get_status(), width=out().width), refresh=True)
+                        live.update(status_view(await mai.get_status()), refresh=True)
                         await asyncio.sleep(interval)
 
     run(main)
@@ -65,7 +66,7 @@ def _print(status: Status, as_json: bool) -> None:
     if as_json:
         print_json(status)
         return
-    print_table(status_view(status, width=out().width))
+    print_table(status_view(status))
     for fault in status.probe_faults:
         note(f"a sensor failed: {fault}", style="yellow")
     for backend in status.backends:
@@ -73,7 +74,7 @@ def _print(status: Status, as_json: bool) -> None:
             note(f"{backend.name}: {backend.error}", style="yellow")
 
 
-def status_view(status: Status, *, width: int) -> Group:
+def status_view(status: Status) -> Group:
     """Everything a person wants to know at a glance."""
     from rich.console import Group, RenderableType
 
@@ -82,7 +83,7 @@ def status_view(status: Status, *, width: int) -> Group:
         parts += ["", _loaded(status)]
     parts += ["", *(_host(host, alone=len(status.resources.hosts) == 1) for host in status.resources.hosts)]
     if status.processes:
-        parts += ["", _processes(status, width)]
+        parts += ["", _processes(status)]
     if status.backends:
         parts += ["", _backends(status)]
     return Group(*parts)
@@ -98,7 +99,8 @@ def _headline(status: Status) -> Table:
 
 
 def _loaded(status: Status) -> Table:
-    made = table("Loaded", "Context", "Memory", "Mapped", "Where", "By", right=("Context", "Memory", "Mapped"))
+    numbers = ("Context", "Memory", "Mapped")
+    made = table("Loaded", *numbers, "Where", "By", right=numbers, drop=("Where", "Context", "By"))
     rows = {model.instance: (model, os.getpid()) for model in status.loaded}
     for process in status.processes:
         rows |= {model.instance: (model, process.pid) for model in process.loaded}
@@ -115,7 +117,8 @@ def _loaded(status: Status) -> Table:
 
 
 def _host(host: Host, *, alone: bool) -> Table:
-    made = table("Machine" if alone else host.name, "", "Free", "Of", "", right=("Free", "Of"))
+    name = "Machine" if alone else host.name
+    made = table(name, " ", "Free", "Of", "", right=("Free", "Of"), wrap=("",), drop=(" ",))
     for pool in host.pools:
         remark = ink((f"limited by {pool.limited_by}", "dim")) if pool.limited_by else ""
         made.add_row(pool.name, _bar(_used(pool)), size(pool.available), size(pool.total), remark)
@@ -152,16 +155,16 @@ def _bar(value: float, *, good: bool = False) -> Text:
     return ink(("━" * full, colour), ("─" * (BAR - full), "bright_black"))
 
 
-def _processes(status: Status, width: int) -> Table:
-    talks = ["Conversation"] if width >= 100 else []
-    made = table("Process", "State", "Model", *talks, "Since", right=("Since",))
+def _processes(status: Status) -> Table:
+    columns = ("Process", "State", "Model", "Conversation", "Since")
+    made = table(*columns, right=("Since",), drop=("Conversation", "Since"))
     for process in status.processes:
         here = (" this one", "dim") if process.pid == os.getpid() else ""
         made.add_row(
             ink(f"{process.pid} {_short(process.command)}", here),
             process.state,
             process.model or "–",
-            *([process.conversation or "–"] if talks else []),
+            process.conversation or "–",
             seconds(max(0.0, time.time() - process.started)),
         )
     return made

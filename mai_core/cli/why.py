@@ -9,7 +9,8 @@ import typer
 
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
-from mai_core.cli.output import ago, ink, out, print_json, print_table, seconds, size, table, tokens
+from mai_core.cli.output import ago, ink, print_json, print_table, seconds, size, tokens
+from mai_core.cli.tables import table
 from mai_core.policy.selection import Ballot, Candidate, Decision, Move, Rejection, RejectionReason
 
 if TYPE_CHECKING:
@@ -52,17 +53,17 @@ def why(
     if as_json:
         print_json(explanation)
     else:
-        print_table(why_view(explanation, width=out().width))
+        print_table(why_view(explanation))
 
 
-def why_view(explanation: Explanation, *, width: int) -> Group:
+def why_view(explanation: Explanation) -> Group:
     """The decision from its question to what would flip it."""
     from rich.console import Group
 
     decision = explanation.decision
     parts: list[RenderableType] = [_headline(explanation), "", _turn(decision)]
     if decision.candidates:
-        parts += ["", _candidates(decision, width)]
+        parts += ["", _candidates(decision)]
     for ballot in decision.ballots:
         parts += ["", *_ballot(ballot, len(decision.ballots) > 1)]
     if decision.rejections:
@@ -117,10 +118,12 @@ _COLUMNS: Mapping[str, Callable[[Candidate], str]] = {
 }
 
 
-def _candidates(decision: Decision, width: int) -> Table:
-    longest = max(len(c.key) for c in decision.candidates)
-    columns = list(_COLUMNS)[: max(1, (width - longest - 16) // 9)]
-    made = table("#", f"Order ({decision.arbiter or 'arbiter'})", "Utility", *columns, right=("#", "Utility", *columns))
+def _candidates(decision: Decision) -> Table:
+    made = table(
+        *("#", f"Order ({decision.arbiter or 'arbiter'})", "Utility", *_COLUMNS),
+        right=("#", "Utility", *_COLUMNS),
+        drop=tuple(_COLUMNS)[::-1],
+    )
     places = {ranked.key: (place, ranked.utility) for place, ranked in enumerate(decision.ranking, 1)}
 
     def order(candidate: Candidate) -> tuple[int, str]:
@@ -132,7 +135,7 @@ def _candidates(decision: Decision, width: int) -> Table:
             str(place or "–"),
             ink((c.key, "bold cyan" if c.key == decision.choice else "cyan"), (" ●", "green") if c.is_loaded else ""),
             f"{utility:.3f}" if place else "–",
-            *(_COLUMNS[column](c) for column in columns),
+            *(shown(c) for shown in _COLUMNS.values()),
         )
     return made
 

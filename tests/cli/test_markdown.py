@@ -72,6 +72,7 @@ def cut(text: str, points: list[int]) -> list[str]:
 @settings(max_examples=150, deadline=None)
 @given(blocks=BLOCKS, points=st.lists(st.integers(0, 10_000), max_size=40))
 @example(blocks=[MARKDOWN], points=list(range(0, 300, 3)))
+@example(blocks=["1. first\n\n2. second"], points=[11])
 def test_the_screen_ends_the_same_however_the_reply_arrives(blocks: list[str], points: list[int]) -> None:
     text = "\n\n".join(blocks)
     assert shown(cut(text, points)) == shown([text])
