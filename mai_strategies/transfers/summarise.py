@@ -125,7 +125,7 @@ class _Scale:
         for p in passages:
             own = min(1.0, sum(map(self.asked.__getitem__, p.words & shared)) / self.most)
             p.relevance = max(own, CARRY * carried)
-            carried = own
+            carried = p.relevance
             about = sum(map(self.topics.__getitem__, p.words & topical)) / (len(p.words) + 4)
             p.score += 3.0 * p.relevance + 0.3 * about + 0.3 * p.source / self.last + _specifics(p)
 
