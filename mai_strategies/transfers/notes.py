@@ -12,9 +12,9 @@ from mai_core.policy.messages import Role
 
 __all__ = ["Extract", "Notes"]
 
-TITLE = "Notes on {} earlier messages of this conversation that are not shown in full."
-REQUESTS = "The person asked for this and it still holds, newest last:"
-EXTRACTS = "Quoted from what was said, oldest first:"
+TITLE = "Notes on {} earlier messages of this conversation."
+REQUESTS = "Asked by the person and still to be followed:"
+EXTRACTS = "Said earlier:"
 SPEAKERS = {Role.USER: "User", Role.ASSISTANT: "Assistant", Role.TOOL: "Tool"}
 _ROLES = {name: role for role, name in SPEAKERS.items()}
 
