@@ -71,6 +71,7 @@ class EngineClient:
                             raise GenerationError(f"{self._key} broke off its answer")
                         if "error" in chunk:
                             raise refusal(self._key, chunk["error"])
+                        deadline = clock() + limit  # progress with the prompt is a sign of life, too
                         for event in _events(chunk, options):
                             yield event
                             if isinstance(event, ReplyEnd):

@@ -69,7 +69,10 @@ class Library:
         self._left_out: set[tuple[Path, ...]] = set()
 
     async def profiles(self) -> list[ModelProfile]:
-        """Every chat model on this disk. Files that cannot be read or are of another kind are left out and logged."""
+        """Every chat model on this disk. One whose files cannot be read says so in its ``fault``.
+
+        Files of another kind, such as projectors and embedding models, are left out and logged.
+        """
         return await asyncio.to_thread(self._scan)
 
     async def verify(self, model: ModelProfile) -> None:
@@ -123,24 +126,42 @@ class Library:
 
     def _scan(self) -> list[ModelProfile]:
         with self._scanning:
-            readable = [(model, facts) for model in discover(self._places) if (facts := self._chat_facts(model))]
-            keys = unique_keys([model for model, _ in readable])
+            judged = [(model, found) for model in discover(self._places) if (found := self._judged(model))]
+            keys = unique_keys([model for model, _ in judged])
             self._headers.save()
-            return [self._profile(key, model, facts) for key, (model, facts) in zip(keys, readable, strict=True)]
+            return [
+                self._profile(key, model, found)
+                if isinstance(found, ModelFacts)
+                else self._broken(key, model, fault=found)
+                for key, (model, found) in zip(keys, judged, strict=True)
+            ]
 
-    def _chat_facts(self, model: Found) -> ModelFacts | None:
+    def _judged(self, model: Found) -> ModelFacts | str | None:
+        """The facts of a chat model, what is wrong with its files, or None for files of another kind."""
+        found: ModelFacts | str
         try:
-            facts = self._facts(model.files)
+            found = self._facts(model.files)
         except ModelFileError as error:
-            why = error.message
+            found = why = error.message
         else:
-            if facts.kind is FileKind.TEXT:
-                return facts
-            why = f"of the kind {facts.kind}"
+            if found.kind is FileKind.TEXT:
+                return found
+            why = f"of the kind {found.kind}"
         if model.files not in self._left_out:
             self._left_out.add(model.files)
             log.warning("model left out", extra={"path": str(model.files[0]), "why": why})
-        return None
+        return found if isinstance(found, str) else None
+
+    def _broken(self, key: str, model: Found, *, fault: str) -> ModelProfile:
+        return ModelProfile(
+            key=key,
+            backend=self._context.name,
+            location=str(model.files[0]),
+            name=model.name or model.stem,
+            size_bytes=model.size,
+            origin=model.origin,
+            fault=fault,
+        )
 
     def _facts(self, files: Sequence[Path]) -> ModelFacts:
         try:

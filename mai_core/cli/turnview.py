@@ -149,9 +149,15 @@ class TurnView:
 
     def _conclude(self, reply: Reply) -> None:
         self._waiting.stop()
-        if reply.message.stop in (StopReason.LENGTH, StopReason.CONTEXT):
-            why = "its limit of tokens" if reply.message.stop is StopReason.LENGTH else "the end of its context"
-            self._remark(f"the reply stopped at {why}")
+        if reply.message.stop in _EARLY_ENDS:
+            self._remark(_EARLY_ENDS[reply.message.stop])
+
+
+_EARLY_ENDS = {
+    StopReason.LENGTH: "the reply stopped at its limit of tokens",
+    StopReason.CONTEXT: "the reply stopped at the end of its context",
+    StopReason.REPEATED: "the reply went round in circles and was stopped; the loop is not kept",
+}
 
 
 def _successor(failed: str, following: str | None) -> str:

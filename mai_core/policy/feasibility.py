@@ -31,6 +31,7 @@ class Limits:
     headroom    share of main memory left free, between ``headroom_min`` and ``headroom_max`` bytes
     window      tokens of context wanted; ``minimum`` tokens below which a model is of no use
     reserve     tokens kept for the reply
+    patience    seconds a person waits for a model to read a conversation: what no model reads in it is condensed
     local_only  models on other machines are never chosen
     watts       power drawn while a model works, for the energy of a turn; ``price_kwh`` makes money of it
     """
@@ -41,6 +42,7 @@ class Limits:
     window: int = 8192
     minimum: int = 1024
     reserve: int = 512
+    patience: float = 60.0
     local_only: bool = False
     watts: float = 25.0
     price_kwh: float = 0.30
@@ -141,6 +143,13 @@ def _exclusion(model: ModelProfile, situation: Situation) -> Rejection | None:
             message="not on this disk",
             remedy=f"mai pull {model.key}",
         )
+    if model.fault:
+        return Rejection(
+            key=model.key,
+            reason=RejectionReason.BROKEN,
+            message=model.fault,
+            remedy=f"fetch it again (mai pull {model.key}) or delete {model.location}",
+        )
     if model.key in situation.not_chat:
         return Rejection(
             key=model.key,
@@ -180,9 +189,14 @@ def _exclusion(model: ModelProfile, situation: Situation) -> Rejection | None:
 
 
 def _wanted_context(model: ModelProfile, situation: Situation) -> int:
-    """The configured window, more when the conversation needs it, in steps so that small growth reloads nothing."""
+    """The configured window, more when the conversation needs it, in steps so that small growth reloads nothing.
+
+    No more than the model reads while a person has patience: the rest of a longer conversation is condensed.
+    """
     limits = situation.limits
-    needed = situation.features.prompt_tokens + limits.reserve
+    host = situation.snapshot.host(model.host)
+    speed = expected_speed(model, host.cpu.free_cores if host else 1, situation.speeds.get(model.key))
+    needed = min(situation.features.prompt_tokens + limits.reserve, int(speed.prompt_tps * limits.patience))
     stepped = -(-needed // CONTEXT_STEP) * CONTEXT_STEP
     return min(model.max_context, max(limits.window, stepped))
 

@@ -34,6 +34,7 @@ class StopReason(StrEnum):
     STOP = "stop"
     LENGTH = "length"
     CONTEXT = "context"
+    REPEATED = "repeated"
     CANCELLED = "cancelled"
     FAILED = "failed"
 
@@ -70,8 +71,8 @@ class Conversation:
 class GenerationOptions:
     """How to answer. ``max_tokens`` 0 means until the model stops or the window is full.
 
-    ``json_schema`` constrains the reply where the engine can. The deadlines are seconds to the first token and
-    between tokens.
+    ``json_schema`` constrains the reply where the engine can. The deadlines are the seconds of silence allowed before
+    the first token and between tokens; an engine that tells of its progress with the prompt is not silent.
     """
 
     max_tokens: int = 0

@@ -101,6 +101,7 @@ class ModelProfile:
     quality       probability in [0, 1] of a good answer at medium difficulty, by kind of task; ``default`` for the rest
     installed     False for a model that is only known and would have to be fetched first
     origin        who put it on this disk: ``mai``, ``ollama``, ``lm-studio``, ...
+    fault         why its files cannot be used, when they are there and cannot
     price_in, price_out   money per million tokens, of remote backends
     """
 
@@ -121,6 +122,7 @@ class ModelProfile:
     remote: bool = False
     origin: str = ""
     sha256: str = ""
+    fault: str = ""
     price_in: float = 0.0
     price_out: float = 0.0
 

@@ -76,6 +76,7 @@ class RejectionReason(StrEnum):
     CAPABILITY = "capability"
     HEALTH = "health"
     NOT_INSTALLED = "not-installed"
+    BROKEN = "broken"
     PRIVACY = "privacy"
     UNKNOWN_HOST = "unknown-host"
     NOT_CHAT = "not-chat"

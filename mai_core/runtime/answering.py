@@ -20,6 +20,7 @@ from mai_core.plugin.interfaces import Backend
 from mai_core.policy.context import Receipt
 from mai_core.policy.messages import GenerationOptions, Message, ReasoningDelta, ReplyEnd, StopReason, TextDelta, Usage
 from mai_core.policy.models import LoadPlan, ModelProfile
+from mai_core.policy.repetition import loop_start
 from mai_core.policy.selection import Decision
 from mai_core.runtime.decider import Decider
 from mai_core.runtime.pool import Pool
@@ -30,13 +31,18 @@ __all__ = ["Answer", "Answering"]
 
 MOST_MODELS = 5
 SHRINK_AFTER_OVERFLOW = 0.8
+LOOP_CHECK_CHARACTERS = 64
 
 Emit = Callable[[TurnEvent], None]
 
 
 @dataclass(slots=True)
 class Answer:
-    """An answer as it grows; whole when ``stop`` is set. ``first_token`` is on the clock of the answering."""
+    """An answer as it grows; whole when ``stop`` is set.
+
+    ``first_token`` is on the clock of the answering. ``unchecked`` is how many characters came since the text was last
+    searched for a loop. A loop ends the answer, and is left out of it but for its first round.
+    """
 
     text: str = ""
     model: str = ""
@@ -44,6 +50,8 @@ class Answer:
     usage: Usage = field(default_factory=Usage)
     receipt: Receipt = field(default_factory=Receipt)
     first_token: float | None = None
+    decision: Decision | None = None
+    unchecked: int = 0
 
 
 @dataclass(slots=True)
@@ -173,6 +181,8 @@ class Answering:
                             answer.stop, answer.usage = event.stop, event.usage
                             break
                         self._take(answer, event, emit)
+                        if answer.stop is not None:
+                            break
         except (MaiError, AssertionError):
             raise
         except Exception as error:
@@ -186,9 +196,15 @@ class Answering:
     def _take(self, answer: Answer, event: TextDelta | ReasoningDelta, emit: Emit) -> None:
         if answer.first_token is None:
             answer.first_token = self._clock()
-        if isinstance(event, TextDelta):
-            answer.text += event.text
         emit(event)
+        if not isinstance(event, TextDelta):
+            return
+        answer.text += event.text
+        answer.unchecked += len(event.text)
+        if answer.unchecked >= LOOP_CHECK_CHARACTERS:
+            answer.unchecked = 0
+            if (start := loop_start(answer.text)) is not None:
+                answer.text, answer.stop = answer.text[:start], StopReason.REPEATED
 
 
 def _summary(failed: Sequence[tuple[str, MaiError]]) -> MaiError:

@@ -44,7 +44,8 @@ class Parts:
 def assemble(settings: Settings, registry: PluginRegistry, paths: Paths, known: Sequence[KnownModel]) -> Parts:
     """Build backends, probes, strategies and the context transfer.
 
-    Raises ``PluginError`` only for the context transfer: without it nothing can be answered.
+    Raises ``PluginError`` for a wrong option of a strategy, and for the context transfer: without it nothing can be
+    answered.
     """
     backends: dict[str, Backend] = {}
     unavailable: list[BackendStatus] = []
@@ -72,8 +73,12 @@ def assemble(settings: Settings, registry: PluginRegistry, paths: Paths, known: 
         if section.enabled
     ]
     chosen = settings.selection
+    # A wrong option is the person's to mend: it is an error. A strategy that is broken by itself is left out.
     strategies = [
-        _built(registry, name, partial(registry.strategy, name, chosen.options.get(name))) for name in chosen.strategies
+        registry.strategy(name, options)
+        if (options := chosen.options.get(name)) and name in registry.strategies()
+        else _built(registry, name, partial(registry.strategy, name))
+        for name in chosen.strategies
     ]
 
     def blame(strategy: SelectionStrategy, fault: str) -> None:

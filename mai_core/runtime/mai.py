@@ -22,7 +22,6 @@ from mai_core.plugin.registry import PluginRegistry
 from mai_core.policy.features import TaskFeatures, classify, estimate_tokens
 from mai_core.policy.messages import Conversation, GenerationOptions, Message, Role, StopReason
 from mai_core.policy.models import ModelProfile
-from mai_core.policy.selection import Decision
 from mai_core.runtime.answering import Answer, Answering, Emit
 from mai_core.runtime.assembly import assemble, limits_of, rules_of
 from mai_core.runtime.catalog import Catalog
@@ -270,27 +269,23 @@ class AsyncMai:
             await self._note("answering", name)
             previous, answer = self.manager.current, Answer()
             try:
-                decision = await self.manager.generate_response(answer, name, messages, features, self._options(), emit)
+                await self.manager.generate_response(answer, name, messages, features, self._options(), emit)
             except BaseException as error:
-                stopped = isinstance(error, asyncio.CancelledError)
-                await asyncio.shield(self._keep(name, answer, StopReason.CANCELLED if stopped else StopReason.FAILED))
+                answer.stop = StopReason.CANCELLED if isinstance(error, asyncio.CancelledError) else StopReason.FAILED
+                await asyncio.shield(asyncio.to_thread(self._keep, name, asked, answer))
                 raise
             finally:
                 await asyncio.shield(self._note("idle", name))
             seconds = time.monotonic() - started
             first = (answer.first_token or time.monotonic()) - started
-            reply = await asyncio.to_thread(self._stored, name, asked, answer, decision, first, seconds)
+            reply = await asyncio.to_thread(self._stored, name, asked, answer, first, seconds)
             self._tell(previous, reply)
             return reply
 
-    def _stored(
-        self, name: str, asked: Message, answer: Answer, decision: Decision, first: float, seconds: float
-    ) -> Reply:
-        message = self.store.append(
-            name, Message(role=Role.ASSISTANT, content=answer.text, model=answer.model, stop=answer.stop)
-        )
-        number = self.store.save_decision(name, asked.id, decision)
-        self.store.save_receipt(number, answer.receipt)
+    def _stored(self, name: str, asked: Message, answer: Answer, first: float, seconds: float) -> Reply:
+        message = self._keep(name, asked, answer)
+        assert message is not None, "a whole answer has text"
+        assert answer.decision is not None, "nothing is answered before it is decided"
         model = next((m for m in self._catalog.models if m.key == answer.model), None)
         self.store.record_reply(
             key=answer.model,
@@ -302,17 +297,20 @@ class AsyncMai:
             message=message,
             conversation=name,
             usage=answer.usage,
-            decision=decision,
+            decision=answer.decision,
             receipt=answer.receipt,
             first_token_seconds=first,
             seconds=seconds,
         )
 
-    async def _keep(self, name: str, answer: Answer, stop: StopReason) -> None:
-        """Store what was shown of an answer that did not come to its end."""
-        if answer.text:
-            message = Message(role=Role.ASSISTANT, content=answer.text, model=answer.model, stop=stop)
-            await asyncio.to_thread(self.store.append, name, message)
+    def _keep(self, name: str, asked: Message, answer: Answer) -> Message | None:
+        """Store what there is of an answer, whole or not, and of the decision that led to it."""
+        if answer.decision is not None:
+            self.store.save_receipt(self.store.save_decision(name, asked.id, answer.decision), answer.receipt)
+        if not answer.text:
+            return None
+        message = Message(role=Role.ASSISTANT, content=answer.text, model=answer.model, stop=answer.stop)
+        return self.store.append(name, message)
 
     def _tell(self, previous: str | None, reply: Reply) -> None:
         model, reason = reply.message.model, reply.decision.reason

@@ -92,14 +92,14 @@ class ModelManager:
         features: TaskFeatures,
         options: GenerationOptions,
         emit: Emit,
-    ) -> Decision:
+    ) -> None:
         """Decide, load and answer into ``answer``, fetching the starter model first when there is none at all.
 
         Raises ``NothingFits`` when no model can run, else what the last model failed with.
         """
         await self._ensure_a_model(emit)
         situation = await self._decider.situation(features, current=self.current, pinned=await self.pin())
-        decision = await self._decider.decide(situation)
+        answer.decision = decision = await self._decider.decide(situation)
         emit(ModelChosen(decision))
         if decision.choice is None:
             raise self._nothing_fits(decision.rejections)
@@ -109,7 +109,7 @@ class ModelManager:
         try:
             await self._answering.answer(answer, conversation, messages, decision, models, options, emit)
             self.current = answer.model
-            return await explained
+            answer.decision = await explained
         finally:
             explained.cancel()
 
@@ -190,7 +190,7 @@ class ModelManager:
         """Fetch the starter when no model that converses is installed anywhere."""
         async with self._fetching:
             models = await self._catalog.current()
-            if any(m.installed and m.key not in self._catalog.not_chat for m in models):
+            if any(m.installed and not m.fault and m.key not in self._catalog.not_chat for m in models):
                 return
             starter = self._catalog.starter
             if starter is None or not self._fetch_starter:

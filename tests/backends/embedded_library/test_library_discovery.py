@@ -241,7 +241,10 @@ async def test_profiles(library: Library, models: Path, home: Path, caplog: pyte
     write(home / ".lmstudio/models/p/r/Tiny-1.5B.Q4_K_M.gguf", tiny(name="other"))
     write(models / "mmproj-f16.gguf", gguf({**LLAMA, "general.type": "mmproj"}, TENSORS))
     write(models / "broken.gguf", b"GGUF")
-    mine, theirs = await library.profiles()
+    rows = {row.location: row for row in await library.profiles()}
+    broken = rows.pop(str(models / "broken.gguf"))
+    assert broken.fault, "a broken file is shown with what is wrong"
+    mine, theirs = rows.values()
     assert mine.architecture is not None
     assert mine == ModelProfile(
         key="tiny-1.5b-q4_k_m",

@@ -64,7 +64,8 @@ def test_importing_installs_nothing() -> None:
     script = (
         "import logging, mai_core.runtime.logs, mai_core.runtime.presence, mai_core.runtime.store, sys\n"
         "names = ['root', *logging.root.manager.loggerDict]\n"
-        "sys.exit(any(logging.getLogger(n).handlers for n in names if n == 'root' or n.startswith('mai')))"
+        "found = [h for n in names if n == 'root' or n.startswith('mai') for h in logging.getLogger(n).handlers]\n"
+        "sys.exit(any(type(h) is not logging.NullHandler for h in found))"
     )
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
