@@ -101,7 +101,7 @@ def _around_a_giant(conversation: Conversation, room: Room, standing: _Standing,
         sent, prompt = conversation.squeeze(room.beside, notes.text)
     except ValueError:
         notes = Notes()
-        sent, prompt = conversation.squeeze(room.beside)
+        sent, prompt = conversation.squeeze(lambda head: room.usable - head)
     return Compressed(prompt, sent, notes.text, len(wanted) - len(notes.requests))
 
 

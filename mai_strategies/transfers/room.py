@@ -32,7 +32,8 @@ class Room:
         """
         if base <= self.target:
             return self.trigger
-        return self.trigger + (self.usable - self.trigger) * (base - self.target) // max(1, self.usable - self.target)
+        above = min(base, self.usable) - self.target
+        return self.trigger + (self.usable - self.trigger) * above // max(1, self.usable - self.target)
 
     def beside(self, head: int) -> int:
         """What a message that is cut may take beside a head of this size.
