@@ -59,10 +59,9 @@ class EmbeddedBackend:
         return await self._library.profiles()
 
     async def loaded(self) -> Sequence[LoadedModel]:
-        """Every model of this process with the memory it takes now. Workers that died are forgotten here."""
+        """Every model of this process with the memory it takes. Workers that died are forgotten here."""
         instances = dict(self._instances)
-        described = await asyncio.gather(*(instance.describe() for instance in instances.values()))
-        alive = [model for model in described if model is not None]
+        alive = [model for instance in instances.values() if (model := instance.describe()) is not None]
         for name in instances.keys() - {model.instance for model in alive}:
             if (gone := self._instances.pop(name, None)) is not None:
                 await gone.end()

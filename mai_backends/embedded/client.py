@@ -56,6 +56,7 @@ class EngineClient:
         """
         clock = asyncio.get_running_loop().time
         deadline, limit = clock() + options.first_token_deadline, options.first_token_deadline
+        tokens_read = 0
         request = self._http.build_request("POST", "/v1/chat/completions", content=_body(messages, options))
         try:
             async with asyncio.timeout_at(deadline):
@@ -71,7 +72,8 @@ class EngineClient:
                             raise GenerationError(f"{self._key} broke off its answer")
                         if "error" in chunk:
                             raise refusal(self._key, chunk["error"])
-                        deadline = clock() + limit  # progress with the prompt is a sign of life, too
+                        if (read := _tokens_read(chunk)) > tokens_read:
+                            tokens_read, deadline = read, clock() + limit  # whoever reads is not silent
                         for event in _events(chunk, options):
                             yield event
                             if isinstance(event, ReplyEnd):
@@ -146,6 +148,11 @@ async def _data(response: httpx.Response) -> AsyncGenerator[dict[str, Any], None
             for line in lines:
                 if line.startswith(b"data:") and (text := line[5:].strip()) != b"[DONE]":
                     yield json.loads(text.decode("utf-8", "replace"))
+
+
+def _tokens_read(chunk: dict[str, Any]) -> int:
+    """How far the engine has come with the prompt, where a chunk tells it."""
+    return int((chunk.get("prompt_progress") or {}).get("processed", 0))
 
 
 def _events(chunk: dict[str, Any], options: GenerationOptions) -> list[GenerationEvent]:

@@ -32,16 +32,20 @@ class Instance:
         self._client = client
         # The engine would queue replies itself, but then the deadline of one would run while another is written.
         self._turn = asyncio.Lock()
+        self._measuring: asyncio.Task[None] | None = None
 
     @property
     def process(self) -> WorkerProcess:
         """The worker."""
         return self._process
 
-    async def describe(self) -> LoadedModel | None:
-        """What is loaded with the memory it takes now; None when the process is gone."""
-        footprint = await self._process.footprint()
-        return None if footprint is None else replace(self._loaded, footprint=footprint)
+    def describe(self) -> LoadedModel | None:
+        """What is loaded, with the memory it took when it was last measured; None when the process is gone.
+
+        The system walks all pages of a process to tell its memory, which takes 10 ms: nobody waits for that. A load and
+        every reply measure it anew.
+        """
+        return self._loaded if self._process.alive else None
 
     async def generate(
         self, messages: Sequence[Message], options: GenerationOptions
@@ -55,6 +59,8 @@ class Instance:
                         yield event
             except httpx.TransportError as error:
                 raise await self._lost(error) from error
+            finally:
+                self._measuring = asyncio.create_task(self._measure())
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text. Raises ``ModelCrashed`` or ``GenerationError``."""
@@ -66,8 +72,14 @@ class Instance:
 
     async def end(self) -> None:
         """Free the memory; whoever still listens to a reply hears that it ended."""
+        if self._measuring is not None:
+            self._measuring.cancel()
         await self._process.kill()
         await self._client.aclose()
+
+    async def _measure(self) -> None:
+        if (footprint := await self._process.footprint()) is not None:
+            self._loaded = replace(self._loaded, footprint=footprint)
 
     def _check(self) -> None:
         if self._process.killed or not self._process.alive:

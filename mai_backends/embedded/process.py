@@ -81,8 +81,8 @@ class WorkerProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, as far as the system has told."""
-        return self._process.returncode is None
+        """Whether it runs. The system is asked: the news of a death takes a moment to reach this program."""
+        return self._process.returncode is None and _running(self.pid)
 
     @property
     def killed(self) -> bool:
@@ -173,6 +173,15 @@ class WorkerProcess:
             self._heard += len(chunk)
             self._stderr += chunk
             del self._stderr[:-STDERR_KEPT]
+
+
+def _running(pid: int) -> bool:
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _resident(pid: int) -> int:

@@ -104,14 +104,10 @@ class ModelManager:
         if decision.choice is None:
             raise self._nothing_fits(decision.rejections)
         models = {m.key: m for m in situation.models}
-        # What would flip the choice is worked out while the model works, so that it costs the person nothing.
-        explained = asyncio.create_task(self._decider.decide(situation, explain=True))
-        try:
-            await self._answering.answer(answer, conversation, messages, decision, models, options, emit)
-            self.current = answer.model
-            answer.decision = await explained
-        finally:
-            explained.cancel()
+        await self._answering.answer(answer, conversation, messages, decision, models, options, emit)
+        self.current = answer.model
+        # What would have flipped the choice is worked out when nobody waits for it any more.
+        answer.decision = await self._decider.decide(situation, explain=True)
 
     async def preload_model(self, key: str | None = None) -> str | None:
         """Load ``key``, or what an ordinary turn would get, and leave it idle; returns what is loaded.

@@ -33,6 +33,10 @@ def delta(**fields: str | None) -> bytes:
     return b"data: " + json.dumps({"choices": [{"delta": fields}]}, ensure_ascii=False).encode() + b"\n\n"
 
 
+def reading(tokens: int) -> bytes:
+    return b"data: " + json.dumps({"choices": [], "prompt_progress": {"processed": tokens}}).encode() + b"\n\n"
+
+
 def finish(reason: str = "stop") -> bytes:
     chunk = {"choices": [{"delta": {}, "finish_reason": reason}], "timings": TIMINGS}
     return b"data: " + json.dumps(chunk).encode() + b"\n\n" + DONE
@@ -154,6 +158,17 @@ async def test_comments_and_progress_are_no_tokens(script: tuple[bytes, ...]) ->
         with pytest.raises(ModelStalled, match=r"0\.5 s"):
             await collect(client, first_token_deadline=0.5, token_deadline=0.5)
         assert asyncio.get_running_loop().time() - began < 1.5
+
+
+async def test_reading_a_long_prompt_is_no_silence() -> None:
+    """Ten signs of progress over a second, with half a second allowed between them."""
+    steps = [step for n in range(10) for step in (reading(100 * n + 100), 0.1)]
+    async with engine(*steps, delta(content="x"), finish()) as client:
+        assert await collect(client, first_token_deadline=0.5, token_deadline=0.5)
+    stuck = [step for _ in range(10) for step in (reading(100), 0.1)]
+    async with engine(*stuck, delta(content="x"), finish()) as client:
+        with pytest.raises(ModelStalled):
+            await collect(client, first_token_deadline=0.5, token_deadline=0.5)
 
 
 async def test_says_what_was_asked_for() -> None:
