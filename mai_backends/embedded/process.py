@@ -23,6 +23,13 @@ __all__ = ["Configuration", "LoadFailed", "WorkerProcess"]
 WORKER = Path(__file__).with_name("worker.py")
 STDERR_KEPT = 64 * 1024
 LOOK_SECONDS = 0.1
+SPIN_COUNT = "300000"
+"""How long a thread that waits for the slowest one burns its core before it sleeps: about a millisecond.
+
+Tokens a second of SmolLM2 135M with two threads, on two free cores / with one of them busy: 90 / 91 at 300,000 rounds;
+27 / 43 when threads sleep at once (``OMP_WAIT_POLICY=PASSIVE``); 98 / 24 by default, when they hardly ever do. Below
+100,000 rounds the busy case falls to 10 at times.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +66,7 @@ class WorkerProcess:
     @classmethod
     async def spawn(cls) -> WorkerProcess:
         """Start a worker that waits for its configuration. Raises ``BackendUnavailable``."""
-        # PASSIVE: threads that wait for the slowest one sleep, where the default burns the core it may need.
-        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+        environment = {"GOMP_SPINCOUNT": SPIN_COUNT, **os.environ}
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", str(WORKER)),
