@@ -112,13 +112,13 @@ class ContextSettings(Section):
     reserve: Tokens = 512
     trigger: Share = 0.70
     target: Share = 0.45
-    system_prompt: str = "You are Mai, a helpful assistant running on this person's own computer. Answer concisely."
+    system_prompt: str = "You are a helpful assistant."
 
 
 class GenerationSettings(Section):
     """How models answer."""
 
-    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.2
     top_p: Share = 0.95
     seed: int | None = None
     max_tokens: Annotated[int, Field(ge=0)] = 0
