@@ -107,7 +107,7 @@ def test_a_wrong_option_is_named(installed: Installed) -> None:
         "--verbose", "--set", "selection.strategies=[loyal]", "--set", "selection.options={loyal: {bonsu: 1}}",
         "why", "Hello",
     )  # fmt: skip
-    assert "no option bonsu; did you mean bonus?" in done.stderr
+    assert "no option bonsu → did you mean bonus?" in done.stderr
 
 
 def test_blocked_it_is_gone(installed: Installed) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -100,7 +101,10 @@ async def test_killed_between_replies(make_backend: MakeBackend, profile: ModelP
     backend = make_backend()
     loaded = await backend.load(profile, PLAN)
     assert loaded.pid is not None
+    process = psutil.Process(loaded.pid)
     os.kill(loaded.pid, signal.SIGKILL)
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.001)  # the loop stays blocked on purpose: it has not heard of the death yet
     assert await backend.loaded() == [], "listed though it is gone"
     with pytest.raises(ModelCrashed):
         await ask(backend, loaded.instance, "Hello")
