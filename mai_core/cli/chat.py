@@ -30,7 +30,10 @@ def chat(
     resume: Annotated[
         str | None, typer.Option("--resume", "-r", metavar="ID", help="Go on with this conversation.")
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", metavar="KEY", help="Only this model answers.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", metavar="KEY", help="Let this model answer; another one only if it cannot."),
+    ] = None,
     markdown: Annotated[
         bool, typer.Option("--markdown/--no-markdown", help="Render markdown when writing to a terminal.")
     ] = True,

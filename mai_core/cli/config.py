@@ -159,6 +159,11 @@ def _run_editor(file: Path) -> None:
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"{file} cannot be written ({error.strerror})", remedy="make its folder writable"
+        ) from error
+    try:
         ended = subprocess.run([*shlex.split(editor), str(file)], check=False)
     except (OSError, ValueError) as error:
         raise SettingsError(f"the editor “{editor}” does not start ({error})", remedy="set EDITOR") from error

@@ -30,6 +30,7 @@ _REJECTED = {
     RejectionReason.CAPABILITY: "cannot do this",
     RejectionReason.HEALTH: "failed lately",
     RejectionReason.NOT_INSTALLED: "not on this disk",
+    RejectionReason.BROKEN: "broken",
     RejectionReason.PRIVACY: "not allowed",
     RejectionReason.UNKNOWN_HOST: "unknown machine",
     RejectionReason.NOT_CHAT: "no chat model",

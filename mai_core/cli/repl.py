@@ -115,7 +115,7 @@ class Repl:
             await self._slash.obey(text)
         else:
             out().print()
-            view = TurnView(markdown=self._markdown, remote_told=self._told)
+            view = TurnView(markdown=self._markdown, told=self._told)
             reply = await show_turn(self._mai.stream(text.removeprefix("/") if text.startswith("//") else text), view)
             self._model = reply.message.model or self._model
             out().print()

@@ -30,7 +30,7 @@ def rm(
             for key in keys:
                 freed[key] = await mai.remove(key)
                 if not as_json:
-                    print(f"{key}: {size(freed[key])} freed")
+                    print(f"{key} deleted, {size(freed[key]) if freed[key] else 'nothing'} freed")
 
     run(main)
     if as_json:

@@ -94,7 +94,12 @@ class Slash:
         if key == "auto":
             await self._auto("")
             return
-        note(f"{await self._mai.switch(key)} answers from now on; /auto lets Mai choose again")
+        from mai_core.cli.switch import obstacle
+
+        pinned = await self._mai.switch(key)
+        note(f"{pinned} answers from now on; /auto lets Mai choose again")
+        if pinned and (why_not := await obstacle(self._mai, pinned)):
+            note(why_not)
         out().print()
 
     async def _pin(self, key: str) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
-from mai_core.cli.output import print_json
+from mai_core.cli.output import note, print_json
 
-__all__ = ["AUTO", "app", "switched"]
+if TYPE_CHECKING:
+    from mai_core.runtime.mai import AsyncMai
+
+__all__ = ["AUTO", "app", "obstacle", "switched"]
 
 app = new_app()
 AUTO = "auto"
@@ -27,17 +30,29 @@ def switch(
     """Pin a model for the coming turns, or let Mai choose again."""
     invocation = Invocation.of(ctx)
 
-    async def main() -> str | None:
+    async def main() -> tuple[str | None, str]:
         async with invocation.mai() as mai:
-            return await mai.switch(None if key == AUTO else key)
+            pinned = await mai.switch(None if key == AUTO else key)
+            return pinned, "" if pinned is None or as_json else await obstacle(mai, pinned)
 
-    pinned = run(main)
+    pinned, why_not = run(main)
     if as_json:
         print_json({"pinned": pinned})
     else:
         print(switched(pinned))
+    if why_not:
+        note(why_not)
 
 
 def switched(pinned: str | None) -> str:
     """What a person is told after a switch."""
     return f"{pinned} answers from now on; mai switch auto lets Mai choose again." if pinned else "Mai chooses again."
+
+
+async def obstacle(mai: AsyncMai, key: str) -> str:
+    """What keeps the pinned model from answering now, in one line; empty when nothing does."""
+    rejection = next((row.rejection for row in await mai.models() if row.profile.key == key), None)
+    if rejection is None:
+        return ""
+    why = " → ".join(text for text in (rejection.message, rejection.remedy) if text)
+    return f"It cannot run now, so another model answers until it can: {why}"

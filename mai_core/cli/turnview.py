@@ -71,14 +71,14 @@ class _Frames:
 class TurnView:
     """Where the events of one turn go. Leave it before printing anything else.
 
-    Standard output gets the reply and nothing else; all remarks go to standard error. ``remote_told`` remembers which
-    remote models were announced, so that each is named once.
+    Standard output gets the reply and nothing else; all remarks go to standard error. ``told`` remembers which remarks
+    about models were made in this conversation, so that each is made once.
     """
 
-    def __init__(self, *, markdown: bool = True, silent: bool = False, remote_told: set[str] | None = None) -> None:
+    def __init__(self, *, markdown: bool = True, silent: bool = False, told: set[str] | None = None) -> None:
         self._waiting = Waiting()
         self._silent = silent
-        self._told = set() if remote_told is None else remote_told
+        self._told = set() if told is None else told
         self._writer: _Writer = self._choose_writer(markdown)
         self._thought = ""
         self.wrote = False
@@ -142,10 +142,20 @@ class TurnView:
 
     def _announce(self, decision: Decision) -> None:
         chosen = decision.candidate(decision.choice)
-        if chosen is not None and chosen.is_remote and chosen.key not in self._told:
-            self._told.add(chosen.key)
+        if chosen is None:
+            return
+        if decision.pinned not in (None, chosen.key):
+            rejection = next((r for r in decision.rejections if r.key == decision.pinned), None)
+            why = rejection.message if rejection else "it is not on this disk"
+            self._tell_once(f"{decision.pinned} cannot answer, {chosen.key} does: {why}")
+        if chosen.is_remote:
+            self._tell_once(f"{chosen.key} answers from {chosen.host}: this conversation leaves your machine.")
+
+    def _tell_once(self, remark: str) -> None:
+        if remark not in self._told:
+            self._told.add(remark)
             self._waiting.stop()
-            note(f"{chosen.key} answers from {chosen.host}: this conversation leaves your machine.", style="yellow")
+            note(remark, style="yellow")
 
     def _conclude(self, reply: Reply) -> None:
         self._waiting.stop()

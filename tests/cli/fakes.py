@@ -196,10 +196,12 @@ class ScriptedMai:
         return cls(paths, registry)
 
     async def stream(self, text: str, *, conversation: str | None = None) -> AsyncGenerator[TurnEvent, None]:
-        """Answers by the first word it knows: markdown, slow, long, crash, fall, fetch, think, remote; else echoes."""
+        """Answers by the first word it knows: markdown, slow, long, crash, fall, fetch, think, remote, overruled; else
+        echoes.
+        """
         name = conversation or self.conversation or await self.new_conversation()
         asked = self.store.append(name, Message(role=Role.USER, content=text))
-        choice = REMOTE.key if "remote" in text else self.pinned or SMALL.key
+        choice = REMOTE.key if "remote" in text else SMALL.key if "overruled" in text else self.pinned or SMALL.key
         made = decision(choice, pinned=self.pinned)
         said = ""
         try:

@@ -10,6 +10,10 @@ from conftest import Run
 from fakes import HUGE, LARGE, SMALL, WANTED
 
 from mai_core.cli import main
+from mai_core.cli.models import models_view
+from mai_core.policy.models import ModelProfile
+from mai_core.policy.selection import Rejection, RejectionReason
+from mai_core.runtime.status import ModelRow
 
 ANSI = "\x1b"
 
@@ -125,6 +129,23 @@ def test_status(mai: Run) -> None:
     assert status["resources"]["calm_seconds"] is None
 
 
+def test_every_rejection_has_words_for_people() -> None:
+    profile = ModelProfile(key="m", backend="b", location="m")
+    for reason in RejectionReason:
+        rejection = Rejection(key="m", reason=reason, message="the reason")
+        assert models_view([ModelRow(profile=profile, rejection=rejection)]).row_count == 1
+
+
+def test_a_pin_that_cannot_be_obeyed_is_told_at_once_and_when_another_answers(mai: Run) -> None:
+    pinned = mai("switch", HUGE.key)
+    assert pinned.out.startswith(f"{HUGE.key} answers from now on")
+    assert "cannot run now, so another model answers until it can: needs 40.6 GiB" in pinned.err
+    told = mai("chat", "-m", HUGE.key, "overruled")
+    assert told.out.startswith("You said: ")
+    assert told.err == f"{HUGE.key} cannot answer, {SMALL.key} does: needs 40.6 GiB, 3.1 GiB are free\n"
+    assert mai("switch", SMALL.key).err == ""
+
+
 def test_switch(mai: Run) -> None:
     assert mai("switch", "smol").out.startswith(f"{SMALL.key} answers from now on")
     assert mai("switch", "auto", "--json").json == {"pinned": None}
@@ -180,7 +201,7 @@ def test_pull_and_rm(mai: Run) -> None:
     assert told.out == f"{SMALL.key}  98 MiB\n"
     assert ANSI not in told.err
     assert mai("pull", "smollm2", "--json").json["key"] == SMALL.key
-    assert mai("rm", SMALL.key).out == f"{SMALL.key}: 98 MiB freed\n"
+    assert mai("rm", SMALL.key).out == f"{SMALL.key} deleted, 98 MiB freed\n"
     assert mai("rm", "nothing").code == 1
 
 
