@@ -117,7 +117,13 @@ class Catalog:
 
     def _nearest(self, wanted: str, by_key: Mapping[str, ModelProfile]) -> str:
         holding = [k for k in by_key if wanted and wanted in k]
-        near = holding[:5] or difflib.get_close_matches(wanted, by_key, n=3, cutoff=0.4)
+        # What is typed is mostly a beginning, so it is held against beginnings of its own length, too.
+        starts = {k[: len(wanted)]: k for k in reversed(list(by_key))}
+        near = (
+            holding[:5]
+            or difflib.get_close_matches(wanted, by_key, n=3, cutoff=0.4)
+            or [starts[s] for s in difflib.get_close_matches(wanted, starts, n=3, cutoff=0.6)]
+        )
         return f"did you mean {' or '.join(near)}?" if near else "mai models lists what there is"
 
     async def _ask(self, name: str, backend: Backend) -> None:
