@@ -143,13 +143,14 @@ class EmbeddedBackend:
         from mai_backends.embedded.process import Configuration, LoadFailed
 
         progress(0.0)
-        plan = await self._settled(plan, model, process)
+        plan, reading = await self._settled(plan, model, process)
         configuration = Configuration(
             model=model.location,
             context=plan.context,
             kv_type=plan.kv_type,
             gpu_layers=plan.gpu_layers,
             threads=plan.threads,
+            batch_threads=reading,
             batch=plan.batch,
         )
         file = Path(model.location).name
@@ -179,17 +180,17 @@ class EmbeddedBackend:
         self._instances[name] = Instance(loaded, process, client)
         return loaded
 
-    async def _settled(self, plan: LoadPlan, model: ModelProfile, process: WorkerProcess) -> LoadPlan:
-        """The plan with the numbers that were left to the backend."""
-        from mai_backends.embedded.tuning import choose_batch, free_threads
+    async def _settled(self, plan: LoadPlan, model: ModelProfile, process: WorkerProcess) -> tuple[LoadPlan, int]:
+        """The plan with the numbers that were left to the backend, and the threads for reading prompts."""
+        from mai_backends.embedded.tuning import choose_batch, free_threads, writing_threads
 
-        threads = plan.threads or self._options.threads
+        threads = reading = plan.threads or self._options.threads
         if not threads:
             own = [process.pid, *(instance.process.pid for instance in self._instances.values())]
-            threads = await free_threads(own)
-        if plan.gpu_layers:
-            return replace(plan, threads=threads)
-        return replace(plan, threads=threads, batch=choose_batch(model.size_bytes, threads, largest=plan.batch))
+            reading, cores = await free_threads(own)
+            threads = writing_threads(reading, cores=cores)
+        batch = plan.batch if plan.gpu_layers else choose_batch(model.size_bytes, reading, largest=plan.batch)
+        return replace(plan, threads=threads, batch=batch), reading
 
     def _instance(self, name: str) -> Instance:
         try:

@@ -54,6 +54,7 @@ def bare_engine(path: str, like: LoadedModel) -> Callable[[list[dict[str, str]]]
         "context": like.plan.context,
         "batch": like.plan.batch,
         "threads": like.plan.threads,
+        "batch_threads": len(os.sched_getaffinity(0)),
         "gpu_layers": like.plan.gpu_layers,
         "kv_type": like.plan.kv_type,
         "api_key": "bench",

@@ -17,7 +17,7 @@ __all__ = ["EmbeddedOptions"]
 class EmbeddedOptions(BaseModel):
     """Options under ``backends.NAME``.
 
-    threads           threads of every model; 0 takes the cores that are free when a model is loaded
+    threads           threads of every model; 0 takes the cores that are free when a model is loaded, one less to write
     models_dirs       more folders with GGUF files
     scan_other_tools  whether to offer what LM Studio, Ollama, the Hugging Face and llama.cpp caches hold
     load_timeout      seconds without a sign of life after which a load has failed

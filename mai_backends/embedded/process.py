@@ -41,6 +41,7 @@ class Configuration:
     kv_type: KvType
     gpu_layers: int
     threads: int
+    batch_threads: int
     batch: int
     api_key: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from mai_backends.probes.cgroup import Groups
 from mai_backends.probes.processor import times_of_cores, usable_cores
 
-__all__ = ["Look", "busy_with_others", "choose_batch", "free_threads", "threads_beside"]
+__all__ = ["Look", "busy_with_others", "choose_batch", "free_threads", "threads_beside", "writing_threads"]
 
 LOOK_SECONDS = 0.2
 BATCH_SECONDS = 0.2
@@ -41,6 +41,17 @@ def threads_beside(busy: float, *, cores: int) -> int:
     return max(1, min(cores, round(cores - busy)))
 
 
+def writing_threads(free: int, *, cores: int) -> int:
+    """Threads for writing an answer: the free cores, but never all there are.
+
+    While it writes, the engine makes its threads wait for each other hundreds of times a token. One core that others
+    need now and then holds all of them up each time: Qwen 0.5B wrote 1 token a second with two threads beside one busy
+    core, 15 with one thread; with both cores free it was 34 and 24. Reading a prompt is coarser work and takes all free
+    cores.
+    """
+    return max(1, min(free, cores - 1))
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """Seconds since the machine started, of all ``cores`` this process may use together: ``total`` that passed,
@@ -62,12 +73,13 @@ def busy_with_others(before: Look, after: Look) -> float:
     return max(0.0, after.busy - before.busy - mine) / seconds if seconds > 0 else 0.0
 
 
-async def free_threads(own: Collection[int]) -> int:
-    """Threads for the cores that only this process and the processes ``own`` used during the coming 0.2 s."""
+async def free_threads(own: Collection[int]) -> tuple[int, int]:
+    """The cores that only this process and the processes ``own`` used during the coming 0.2 s, and all there are."""
     before = _look(own)
     await asyncio.sleep(LOOK_SECONDS)
     after = _look(own)
-    return threads_beside(busy_with_others(before, after), cores=_cores(after.cores))
+    cores = _cores(after.cores)
+    return threads_beside(busy_with_others(before, after), cores=cores), cores
 
 
 def _look(own: Collection[int]) -> Look:

@@ -59,7 +59,8 @@ def parameters(engine: Any, config: dict[str, Any]) -> Any:
     chosen.n_ctx = config["context"]
     chosen.n_parallel = 1
     chosen.n_batch = chosen.n_ubatch = config["batch"]
-    chosen.cpuparams.n_threads = chosen.cpuparams_batch.n_threads = config["threads"]
+    chosen.cpuparams.n_threads = config["threads"]
+    chosen.cpuparams_batch.n_threads = config["batch_threads"]
     chosen.n_gpu_layers = config["gpu_layers"]
     chosen.cache_type_k = chosen.cache_type_v = getattr(engine.ggml_type, f"GGML_TYPE_{config['kv_type'].upper()}")
     chosen.cache_ram_mib = 0

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mai_backends.embedded.tuning import Look, busy_with_others, choose_batch, free_threads, threads_beside
+from mai_backends.embedded.tuning import (
+    Look,
+    busy_with_others,
+    choose_batch,
+    free_threads,
+    threads_beside,
+    writing_threads,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,8 +51,13 @@ def burner() -> Iterator[int]:
 
 async def test_looks_at_this_machine(burner: int) -> None:
     """Work of one's own leaves no fewer threads than the same work of others."""
-    own, others = await asyncio.gather(free_threads([burner, 2**22 + 1]), free_threads([]))
+    (own, _), (others, _) = await asyncio.gather(free_threads([burner, 2**22 + 1]), free_threads([]))
     assert 1 <= others <= own <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(("free", "cores", "threads"), [(2, 2, 1), (1, 2, 1), (1, 1, 1), (8, 8, 7), (5, 8, 5)])
+def test_one_core_is_left_alone_while_writing(free: int, cores: int, threads: int) -> None:
+    assert writing_threads(free, cores=cores) == threads
 
 
 @given(size=st.integers(0, 10**12), threads=st.integers(1, 256), largest=st.integers(1, 4096))

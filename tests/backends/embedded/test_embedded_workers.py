@@ -27,7 +27,9 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def configuration(file: Path, *, context: int = 512, kv_type: KvType = KvType.F16) -> Configuration:
-    return Configuration(model=str(file), context=context, kv_type=kv_type, gpu_layers=0, threads=1, batch=16)
+    return Configuration(
+        model=str(file), context=context, kv_type=kv_type, gpu_layers=0, threads=1, batch_threads=1, batch=16
+    )
 
 
 async def start(worker: WorkerProcess, chosen: Configuration) -> str:
