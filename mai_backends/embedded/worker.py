@@ -18,12 +18,16 @@ import resource
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, TextIO
 
 PR_SET_PDEATHSIG = 1
 CHECKPOINTS = 4
 """States of a sliding window kept for going back. The engine's own 32 grow memory that nobody has counted."""
+
+LOG_SECONDS = 0.2
+"""The engine writes its log from a thread of its own: the reason of a failure may still be under way."""
 
 
 def claim_output() -> TextIO:
@@ -111,7 +115,7 @@ def main() -> None:
     config = json.loads(line)
     threading.Thread(target=leave_with_parent, daemon=True).start()
     code = serve(config, output)
-    sys.stderr.flush()
+    time.sleep(LOG_SECONDS)
     os._exit(code)
 
 
