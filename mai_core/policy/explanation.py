@@ -20,14 +20,24 @@ def smallest_flip(situation: Situation, decide: Callable[[Situation], Decision])
     """The least change of free memory, difficulty, calm or pin after which ``decide`` chooses another model.
 
     Changes are compared by their share of the range they can move in: all of the memory, all of the difficulty.
-    None when nothing tried changes the choice.
+    When none of them changes the choice, the flip is how much better the strategies would have to think of the
+    runner-up; None when there is no other candidate either.
     """
-    choice = decide(situation).choice
+    decision = decide(situation)
+    choice = decision.choice
     for _, change, changed in sorted(_changes(situation), key=lambda c: c[0]):
         other = decide(changed).choice
         if other is not None and other != choice:
             return Flip(change, other)
-    return None
+    return _runner_up(decision)
+
+
+def _runner_up(decision: Decision) -> Flip | None:
+    if len(decision.ranking) < 2:
+        return None
+    first, second = decision.ranking[:2]
+    lead = max(0.0, first.utility - second.utility)
+    return Flip(f"a score {lead:.2f} higher for {second.key}", second.key)
 
 
 def _changes(situation: Situation) -> Iterator[tuple[float, str, Situation]]:
