@@ -6,7 +6,8 @@ An instance is in one of four states:
                            |                  |
                            +--failed--> absent +--evict--> unloading --> absent
 
-Callers that want a model that is being loaded share that load. Only idle instances that Mai loaded are evicted.
+Callers that want a model that is being loaded share that load, and whoever comes while it is being cancelled waits
+for its end and begins anew. Only idle instances that Mai loaded are evicted.
 Memory promised to a load in flight counts as used. What a backend no longer lists is absent, whatever was thought.
 """
 
@@ -31,6 +32,8 @@ __all__ = ["LoadRecord", "Pool"]
 
 log = logging.getLogger("mai.pool")
 
+LISTING_SECONDS = 5.0
+
 Progress = Callable[[float], None]
 
 
@@ -50,7 +53,8 @@ class LoadRecord:
 class _Load:
     """A load in flight and everyone who waits for it.
 
-    ``held`` is the new instance, leased in the name of the waiters until the last of them has woken up.
+    ``ending`` once it is being cancelled: nobody joins it any more. ``held`` is the new instance, leased in the name
+    of the waiters until the last of them has woken up.
     """
 
     model: ModelProfile
@@ -58,6 +62,7 @@ class _Load:
     footprint: Footprint
     task: asyncio.Task[LoadedModel] | None = None
     waiting: int = 0
+    ending: bool = False
     held: str = ""
     listeners: list[Progress] = field(default_factory=list)
 
@@ -95,13 +100,13 @@ class Pool:
 
     @contextlib.asynccontextmanager
     async def acquire(
-        self, model: ModelProfile, plan: LoadPlan, *, needed: int = 0, progress: Progress | None = None
+        self, model: ModelProfile, plan: LoadPlan, *, progress: Progress | None = None
     ) -> AsyncIterator[LoadedModel]:
-        """A lease on ``model``, loaded by ``plan`` unless an instance with ``needed`` tokens of context is there.
+        """A lease on ``model``, loaded by ``plan`` unless an instance with that much context is there already.
 
         While it is held, the instance is not unloaded. Raises what the backend's ``load`` raises.
         """
-        instance = await self._ready(model, plan, needed, progress)
+        instance = await self._ready(model, plan, progress)
         self._hold(instance.instance)
         try:
             yield replace(instance, leased=True)
@@ -113,33 +118,37 @@ class Pool:
         """Free every idle instance of ``key`` that Mai loaded; returns how many there were."""
         async with self._room:
             idle = [m for m in await self.loaded() if m.key == key and m.owned and not m.leased]
-            for instance in idle:
-                await self._evict(instance)
-            return len(idle)
+            return sum([await self._evict(instance) for instance in idle])
 
     async def close(self) -> None:
         """Stop loads in flight. The backends free what they hold themselves."""
-        tasks = [load.task for load in self._loads.values() if load.task]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        loads = tuple(self._loads.values())
+        for load in loads:
+            self._cancel(load)
+        await asyncio.gather(*(load.task for load in loads if load.task), return_exceptions=True)
 
-    async def _ready(self, model: ModelProfile, plan: LoadPlan, needed: int, progress: Progress | None) -> LoadedModel:
-        enough = min(needed or plan.context, plan.context)
+    async def _ready(self, model: ModelProfile, plan: LoadPlan, progress: Progress | None) -> LoadedModel:
         while True:
             for instance in await self._listed(model.backend, self._backend(model)):
                 fresh = instance.instance not in self._leaving
-                if instance.key == model.key and instance.plan.context >= enough and fresh:
+                if instance.key == model.key and instance.plan.context >= plan.context and fresh:
                     return instance
             load = self._loads.get(model.key)
+            if load is not None and load.ending and load.task is not None:
+                await asyncio.wait([load.task])
+                continue
+            mine = load is None
             if load is None:
                 load = _Load(model, plan, predict_footprint(model, plan))
                 self._loads[model.key] = load
                 load.task = asyncio.create_task(self._load(load))
+                # Not at the end of the coroutine: one that is cancelled before its first step never gets there.
+                load.task.add_done_callback(lambda _: self._loads.pop(model.key, None))
             if progress is not None:
                 load.listeners.append(progress)
             instance = await self._join(load)
-            if instance.plan.context >= enough:
+            # A backend may give less context than it was asked for; asking it again would give the same.
+            if mine or instance.plan.context >= plan.context:
                 return instance
 
     async def _join(self, load: _Load) -> LoadedModel:
@@ -150,13 +159,19 @@ class Pool:
             return await asyncio.shield(load.task)
         except asyncio.CancelledError:
             if load.waiting == 1 and not load.task.done():
-                load.task.cancel()
+                self._cancel(load)
                 await asyncio.gather(load.task, return_exceptions=True)
             raise
         finally:
             load.waiting -= 1
             if load.held and not load.waiting:
                 self._release(load.held)
+
+    @staticmethod
+    def _cancel(load: _Load) -> None:
+        load.ending = True
+        if load.task is not None:
+            load.task.cancel()
 
     def _hold(self, instance: str) -> None:
         self._leases[instance] = self._leases.get(instance, 0) + 1
@@ -183,8 +198,6 @@ class Pool:
         except OutOfMemory:
             await self._evict_idle(model.host)
             raise
-        finally:
-            del self._loads[model.key]
         self._used_at[instance.instance] = next(self._ticks)
         if load.waiting:
             load.held = instance.instance
@@ -216,7 +229,7 @@ class Pool:
         for instance in idle:
             if instance.key != model.key and await self._fits(load):
                 return
-            await self._evict(instance)
+            await self._try_evict(instance)
 
     async def _fits(self, load: _Load) -> bool:
         host = (await self._snapshot()).host(load.model.host)
@@ -229,9 +242,22 @@ class Pool:
         async with self._room:
             for instance in await self.loaded():
                 if instance.host == host and instance.owned and not instance.leased:
-                    await self._evict(instance)
+                    await self._try_evict(instance)
 
-    async def _evict(self, instance: LoadedModel) -> None:
+    async def _try_evict(self, instance: LoadedModel) -> None:
+        """Evict on behalf of another model, which is not to fail for what this one's backend cannot do."""
+        try:
+            await self._evict(instance)
+        except Exception as error:  # noqa: BLE001 - maybe a third party's backend; it is named
+            log.warning(
+                "model not unloaded",
+                extra={"model": instance.key, "backend": instance.backend, "error": f"{type(error).__name__}: {error}"},
+            )
+
+    async def _evict(self, instance: LoadedModel) -> bool:
+        """Unload an instance, unless it was leased since it was listed; says whether it did."""
+        if self._leases.get(instance.instance):
+            return False
         started = self._clock()
         self._leaving.add(instance.instance)
         try:
@@ -240,6 +266,7 @@ class Pool:
             self._leaving.discard(instance.instance)
         self._used_at.pop(instance.instance, None)
         log.info("model unloaded", extra={"model": instance.key, "seconds": round(self._clock() - started, 3)})
+        return True
 
     def _backend(self, model: ModelProfile) -> Backend:
         try:
@@ -249,7 +276,13 @@ class Pool:
 
     async def _listed(self, name: str, backend: Backend) -> tuple[LoadedModel, ...]:
         try:
-            return tuple(await backend.loaded())
+            async with asyncio.timeout(LISTING_SECONDS):
+                return tuple(await backend.loaded())
         except MaiError as error:
-            log.warning("backend cannot say what it has loaded", extra={"backend": name, "error": str(error)})
-            return ()
+            fault = str(error)
+        except TimeoutError:
+            fault = f"no answer within {LISTING_SECONDS:g} s"
+        except Exception as error:  # noqa: BLE001 - a third party's backend; it is named and left out
+            fault = f"{type(error).__name__}: {error}"
+        log.warning("backend cannot say what it has loaded", extra={"backend": name, "error": fault})
+        return ()
