@@ -19,13 +19,16 @@ NO_VOTE = "no strategy voted: the best quality leads"
 
 
 def first(ballots: Sequence[Ballot]) -> tuple[Ranked, ...]:
-    """The first strategy that answered decides; the later ones only order what it left out."""
-    utilities = _utilities(ballots)
+    """The first strategy that answered decides; the later ones only order what it left out.
+
+    So its scores are the utilities, and what it left out has none: the others cannot hold back a switch it wants.
+    """
     order: dict[str, Ranked] = {}
+    leading = next((b for b in ballots if b.proposals), None)
     for ballot in ballots:
-        for key, _, reason in ballot.proposals:
+        for key, score, reason in ballot.proposals:
             if key not in order:
-                order[key] = Ranked(key, utilities[key], f"{ballot.strategy}: {reason}")
+                order[key] = Ranked(key, score if ballot is leading else 0.0, f"{ballot.strategy}: {reason}")
     return tuple(order.values())
 
 
