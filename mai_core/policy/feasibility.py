@@ -174,7 +174,7 @@ def _exclusion(model: ModelProfile, situation: Situation) -> Rejection | None:
             key=model.key,
             reason=RejectionReason.HEALTH,
             message="kept out for a while after failing",
-            remedy="see mai logs for the error",
+            remedy=f"mai switch {model.key} tries it again now; mai logs has the error",
         )
     if model.max_context < limits.minimum:
         return Rejection(
@@ -217,7 +217,7 @@ def _resident(model: ModelProfile, situation: Situation) -> LoadedModel | None:
     """The roomiest instance already in memory, unless its host is in trouble: then everything is judged anew."""
     if situation.snapshot.calm_seconds <= 0.0 and not model.remote:
         return None
-    instances = [m for m in situation.loaded if m.key == model.key]
+    instances = [m for m in situation.loaded if m.key == model.key and m.backend == model.backend]
     return max(instances, key=lambda m: m.plan.context, default=None)
 
 

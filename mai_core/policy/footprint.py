@@ -44,7 +44,7 @@ def predict_footprint(model: ModelProfile, plan: LoadPlan) -> Footprint:
     shape = model.architecture
     if shape is None:
         scale = max(1.0, (model.size_bytes / 5e9) ** 0.5)
-        anonymous = 0.1 * model.size_bytes + UNKNOWN_KV_PER_TOKEN * scale * plan.context
+        anonymous = 0.2 * model.size_bytes + UNKNOWN_KV_PER_TOKEN * scale * plan.context
         return Footprint(int(anonymous) + 128 * MIB, model.size_bytes)
     vocabulary = VOCABULARY_BASE + shape.vocabulary * VOCABULARY_ENTRY.get(shape.tokenizer, 430)
     anonymous = PROCESS_ANONYMOUS + shape.repack_bytes + kv_cache_bytes(shape, plan) + _compute_bytes(shape, plan)
