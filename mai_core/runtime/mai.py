@@ -103,6 +103,9 @@ class AsyncMai:
         )
         self._presence: Presence | None = None
         self._turns: dict[str, asyncio.Lock] = {}
+        self._beginning = asyncio.Lock()
+        self._answering = self._preloading = 0
+        self._running: set[asyncio.Task[Reply]] = set()
         self._background: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -154,20 +157,24 @@ class AsyncMai:
         """Answer ``text``, event by event; the last is ``TurnEnd``.
 
         The message is on disk before anything else happens. Closing the stream stops the model; what it wrote until
-        then is kept. Raises the ``MaiError`` that says why there is no answer: the message is kept all the same.
+        then is kept. Raises the ``MaiError`` that says why there is no answer, a shutdown in the middle of it among
+        the reasons: the message is kept all the same.
         """
         # Everything of a turn runs in one task. The queue needs no bound: a reply is no longer than its window.
         events: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
         turn = asyncio.create_task(self._turn(text, conversation, events.put_nowait))
+        self._running.add(turn)
+        turn.add_done_callback(self._running.discard)
         turn.add_done_callback(lambda _: events.put_nowait(None))
         try:
             while (event := await events.get()) is not None:
                 yield event
+            if turn.cancelled():
+                raise MaiError("Mai was shut down in the middle of the answer", remedy="what was said is kept")
             yield TurnEnd(await turn)
         finally:
-            if not turn.done():
-                turn.cancel()
-                await asyncio.gather(turn, return_exceptions=True)
+            turn.cancel()
+            await asyncio.gather(turn, return_exceptions=True)
 
     async def get_conversation_history(self, conversation: str | None = None) -> Conversation:
         """The conversation in use, or the one named, with all its messages."""
@@ -230,21 +237,26 @@ class AsyncMai:
         """Load the likely model in the background, while the person types. Failing here only costs the head start."""
 
         async def preload() -> None:
+            self._preloading += 1
+            await self._note()
             try:
                 await self.manager.preload_model()
-                await self._note("idle")
             except MaiError as error:
                 log.info("nothing was preloaded", extra={"reason": str(error)})
+            finally:
+                self._preloading -= 1
+                await self._note()
 
         task = asyncio.create_task(preload())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
     async def shutdown(self) -> None:
-        """Stop everything Mai started: loads, engines, probes. Safe to call twice."""
-        for task in tuple(self._background):
+        """Stop everything Mai started: turns, loads, engines, probes. Safe to call twice."""
+        tasks = (*self._running, *self._background)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._catalog.close()
         await self._pool.close()
         closed = await asyncio.gather(*(b.close() for b in self._backends.values()), return_exceptions=True)
@@ -261,21 +273,26 @@ class AsyncMai:
         if not text.strip():
             raise MaiError("there is nothing to answer", remedy="say something")
         started = time.monotonic()
-        name = conversation or self.conversation or await self.new_conversation()
+        async with self._beginning:
+            name = conversation or self.conversation or await self.new_conversation()
         async with self._turns.setdefault(name, asyncio.Lock()):
             asked = await asyncio.to_thread(self.store.append, name, Message(role=Role.USER, content=text))
             features = await self._features(text, name)
             messages = (await asyncio.to_thread(self.store.conversation, name)).messages
-            await self._note("answering", name)
             previous, answer = self.manager.current, Answer()
+            self._answering += 1
             try:
+                await self._note(name)
                 await self.manager.generate_response(answer, name, messages, features, self._options(), emit)
             except BaseException as error:
-                answer.stop = StopReason.CANCELLED if isinstance(error, asyncio.CancelledError) else StopReason.FAILED
+                if answer.stop is None:
+                    cancelled = isinstance(error, asyncio.CancelledError)
+                    answer.stop = StopReason.CANCELLED if cancelled else StopReason.FAILED
                 await asyncio.shield(asyncio.to_thread(self._keep, name, asked, answer))
                 raise
             finally:
-                await asyncio.shield(self._note("idle", name))
+                self._answering -= 1
+                await asyncio.shield(self._note(name))
             seconds = time.monotonic() - started
             first = (answer.first_token or time.monotonic()) - started
             reply = await asyncio.to_thread(self._stored, name, asked, answer, first, seconds)
@@ -365,13 +382,15 @@ class AsyncMai:
     def _notes(self) -> Path:
         return self.paths.state / "processes"
 
-    async def _note(self, state: ProcessState, conversation: str | None = None) -> None:
+    async def _note(self, conversation: str | None = None) -> None:
         """Tell other terminals what this process is doing."""
         if self._presence is None:
-            self._presence = await asyncio.to_thread(Presence, self._notes, command=" ".join(sys.argv[:2]))
+            self._presence = Presence(self._notes, command=" ".join(sys.argv[:2]))
+        loaded = await self._pool.loaded()
+        state: ProcessState = "answering" if self._answering else "loading" if self._preloading else "idle"
         self._presence.update(
             state=state,
             model=self.manager.current,
             conversation=conversation or self.conversation,
-            loaded=await self._pool.loaded(),
+            loaded=loaded,
         )

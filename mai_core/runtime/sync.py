@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from mai_core.paths import Paths
 from mai_core.plugin.interfaces import FetchProgress
@@ -25,12 +26,15 @@ __all__ = ["Mai"]
 
 T = TypeVar("T")
 
+LAST_CALLS_SECONDS = 5.0
+
 
 class Mai:
     """The blocking face of ``AsyncMai``.
 
     All calls run on one event loop in one thread of its own, so a ``Mai`` may be used from several threads, and
-    from a thread pool of a program that has a running loop. Use it as a context manager, or call ``shutdown``.
+    from a thread pool of a program that has a running loop. Use it as a context manager, or call ``shutdown``. A call
+    that waits while another thread shuts down ends with an error, and one made afterwards is a ``RuntimeError``.
     """
 
     def __init__(
@@ -44,10 +48,12 @@ class Mai:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="mai", daemon=True)
         self._thread.start()
-        self._closed = threading.Lock()
+        self._door = threading.Lock()
+        self._closed = False
         try:
             self._mai = self._wait(AsyncMai.open(loaded, paths=paths, environment=environment, registry=registry))
         except BaseException:
+            self._closed = True
             self._end_loop()
             raise
 
@@ -73,7 +79,8 @@ class Mai:
                 except StopAsyncIteration:
                     return
         finally:
-            self._wait(events.aclose())
+            if not self._closed:  # the shutdown has ended the turn otherwise
+                self._wait(events.aclose())
 
     def get_conversation_history(self, conversation: str | None = None) -> Conversation:
         """The conversation in use, or the one named, with all its messages."""
@@ -110,29 +117,91 @@ class Mai:
         return self._wait(self._mai.resume(conversation))
 
     def shutdown(self) -> None:
-        """Stop everything Mai started and end its thread. Safe to call twice."""
-        if not self._closed.acquire(blocking=False):
+        """Stop everything Mai started and end its thread. Safe to call twice, from any thread."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("Mai cannot wait for itself")
+        with self._door:
+            first, self._closed = not self._closed, True
+        if not first:
+            self._thread.join()
             return
         try:
-            self._wait(self._mai.shutdown())
+            _result(self._begin(self._mai.shutdown()))
         finally:
             self._end_loop()
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        if self._loop.is_closed() or threading.current_thread() is self._thread:
-            work.close()
-            raise RuntimeError("this Mai is shut down" if self._loop.is_closed() else "Mai cannot wait for itself")
-        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+        """Run ``work`` on the loop and return what it returns.
+
+        When the waiting is interrupted (Ctrl-C), the work is cancelled and has ended before this raises: nothing else
+        that belongs to it, such as closing its generator, finds it still running.
+        """
+        with self._door:
+            if self._closed or threading.current_thread() is self._thread:
+                work.close()
+                raise RuntimeError("this Mai is shut down" if self._closed else "Mai cannot wait for itself")
+            begun = self._begin(work)
+        return _result(begun)
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> _Call[T]:
+        call = _Call(self._loop, work)
+        self._loop.call_soon_threadsafe(call.start)
+        return call
 
     def _end_loop(self) -> None:
+        with suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(_last_calls(), self._loop).result(2 * LAST_CALLS_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+class _Call(Generic[T]):
+    """Work on its way from a waiting thread to the loop, and its outcome on the way back."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> None:
+        self.outcome: Future[T] = Future()
+        self._loop = loop
+        self._work = work
+        self._task: asyncio.Task[T] | None = None
+
+    def start(self) -> None:
+        """Called on the loop."""
+        self._task = self._loop.create_task(self._work)
+        self._task.add_done_callback(self._ended)
+
+    def cancel(self) -> None:
+        """Called from the waiting thread; comes after ``start`` on the loop."""
+        self._loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
+
+    def _ended(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self.outcome.set_exception(CancelledError())
+        elif (error := task.exception()) is not None:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(task.result())
+
+
+def _result(call: _Call[T]) -> T:
+    try:
+        wait([call.outcome])
+    except BaseException:
+        call.cancel()
+        wait([call.outcome])
+        raise
+    return call.outcome.result()
+
+
+async def _last_calls() -> None:
+    """Let calls of other threads hear that it is over; cancel what does not end by itself."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        _, late = await asyncio.wait(others, timeout=LAST_CALLS_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 async def _next(events: AsyncIterator[TurnEvent]) -> TurnEvent:
