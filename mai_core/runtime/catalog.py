@@ -21,13 +21,14 @@ log = logging.getLogger("mai.catalog")
 
 LISTING_SECONDS = 10.0
 FRESH_SECONDS = 30.0
+FIRST_SECONDS = 2.0
 
 
 class Catalog:
     """Every model of every backend, under one unique key each.
 
-    A backend that fails or hangs keeps the rows it gave last, is named in ``statuses``, and slows nobody: each is
-    asked at once and on its own deadline.
+    A backend that fails or hangs keeps the rows it gave last and is named in ``statuses``. All are asked at once, each
+    on its own deadline, and nobody waits long for one as long as another has models to offer.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Catalog:
         self._rows: dict[str, tuple[ModelProfile, ...]] = {}
         self._errors: dict[str, str] = {}
         self._refreshed_at = float("-inf")
+        self._listed_once = False
         self._refreshing: asyncio.Task[None] | None = None
         self._models: tuple[ModelProfile, ...] = ()
 
@@ -77,18 +79,26 @@ class Catalog:
         )
 
     async def current(self) -> tuple[ModelProfile, ...]:
-        """The models, listed now for the first time, later from memory while a refresh runs in the background."""
-        if self._refreshed_at == float("-inf"):
-            await self.refresh()
-        elif self._clock() - self._refreshed_at > FRESH_SECONDS and self._refreshing is None:
+        """The models, listed now for the first time, later from memory while a refresh runs in the background.
+
+        The first time ends after two seconds when some backend has answered with models; the others' come later.
+        """
+        if self._refreshing is None and self._clock() - self._refreshed_at > FRESH_SECONDS:
             self._refreshing = asyncio.create_task(self.refresh())
             self._refreshing.add_done_callback(self._background_done)
+        refreshing = self._refreshing
+        if refreshing is not None and not self._listed_once:
+            await asyncio.wait([refreshing], timeout=FIRST_SECONDS)
+            if not any(self._rows.values()):
+                await asyncio.wait([refreshing])
+            self._listed_once = True
         return self._models
 
     async def refresh(self) -> None:
         """Ask every backend what it has."""
         await asyncio.gather(*(self._ask(name, backend) for name, backend in self._backends.items()))
         self._models = self._merged()
+        self._listed_once = True
         self._refreshed_at = self._clock()
 
     async def close(self) -> None:
@@ -118,7 +128,7 @@ class Catalog:
     def _nearest(self, wanted: str, by_key: Mapping[str, ModelProfile]) -> str:
         holding = [k for k in by_key if wanted and wanted in k]
         # What is typed is mostly a beginning, so it is held against beginnings of its own length, too.
-        starts = {k[: len(wanted)]: k for k in reversed(list(by_key))}
+        starts = {k[: len(wanted)]: k for k in reversed(list(by_key))} if wanted else {}
         near = (
             holding[:5]
             or difflib.get_close_matches(wanted, by_key, n=3, cutoff=0.4)
@@ -128,7 +138,11 @@ class Catalog:
 
     async def _ask(self, name: str, backend: Backend) -> None:
         try:
-            self._rows[name] = tuple(await asyncio.wait_for(backend.models(), LISTING_SECONDS))
+            rows = tuple(await asyncio.wait_for(backend.models(), LISTING_SECONDS))
+            if strange := next((row for row in rows if not isinstance(row, ModelProfile)), None):
+                raise TypeError(f"listed a {type(strange).__name__}, not a ModelProfile")
+            self._rows[name] = rows
+            self._models = self._merged()
             self._errors.pop(name, None)
         except MaiError as error:
             self._errors[name] = str(error)

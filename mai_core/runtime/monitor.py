@@ -21,8 +21,8 @@ log = logging.getLogger("mai.monitor")
 class Monitor:
     """The state of all machines the probes know.
 
-    A probe that hangs keeps its own thread busy and nobody else's; what it said last is dropped, and it is named in
-    ``faults`` until it answers again.
+    A probe that hangs keeps its own thread busy and nobody else's; once it has been waited for in vain it is not
+    waited for again. What it said last is dropped, and it is named in ``faults`` until it answers.
     """
 
     def __init__(
@@ -52,7 +52,10 @@ class Monitor:
             watch.stop()
 
     def refresh(self) -> ResourceSnapshot:
-        """Sample every probe now, waiting at most the configured time for all of them together."""
+        """Sample every probe now, waiting at most the configured time for all of them together.
+
+        For one that is late already nobody waits: its last reading counts until it is stale.
+        """
         deadline = self._clock() + self._settings.probe_timeout_seconds
         rounds = [(watch, watch.ask()) for watch in self._watches]
         for watch, round_ in rounds:
@@ -117,7 +120,7 @@ class _Watch:
         self._clock = clock
         self._changed = threading.Condition()
         self._asked = self._answered = 0
-        self._stopped = False
+        self._stopped = self._late = False
         self._reading: HostReading | None = None
         self._read_at = clock()
         self._error = ""
@@ -138,7 +141,9 @@ class _Watch:
 
     def wait(self, round_: int, seconds: float) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._answered >= round_ or self._stopped, timeout=seconds)
+            if not self._late:
+                in_time = self._changed.wait_for(lambda: self._answered >= round_ or self._stopped, timeout=seconds)
+                self._late = not in_time
 
     def reading(self, since: float) -> HostReading | None:
         with self._changed:
@@ -160,6 +165,7 @@ class _Watch:
                 self._reading, self._error = reading, error
                 self._read_at = self._clock()
                 self._answered = serving
+                self._late = False
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._stopped or self._asked > self._answered, timeout=self._interval)
 

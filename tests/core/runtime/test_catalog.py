@@ -1,0 +1,167 @@
+"""What models exist, whatever the backends do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from mai_core.errors import BackendUnavailable, UnknownModel
+from mai_core.plugin.interfaces import Backend
+from mai_core.policy.models import Capability, KnownModel, ModelProfile, Tier
+from mai_core.runtime import catalog as module
+from mai_core.runtime.catalog import Catalog
+from mai_core.testing import FakeBackend, FakeClock, FakeModel
+
+
+class Hanging(FakeBackend):
+    async def models(self) -> Sequence[ModelProfile]:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+
+def backend(*keys: str, name: str = "fake") -> FakeBackend:
+    return FakeBackend.of(*(FakeModel.named(k) for k in keys), name=name)
+
+
+def catalog_of(*backends: Backend, known: Sequence[KnownModel] = (), clock: FakeClock | None = None) -> Catalog:
+    by_name = {b.name: b for b in backends}
+    return Catalog(by_name, known, clock=clock) if clock else Catalog(by_name, known)
+
+
+def keys(models: Sequence[ModelProfile]) -> list[str]:
+    return [m.key for m in models]
+
+
+async def test_a_hanging_backend_hides_no_others_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(module, "LISTING_SECONDS", 0.4)
+    catalog = catalog_of(Hanging.of(name="stuck"), backend("a", name="fine"))
+    started = time.monotonic()
+    assert keys(await catalog.current()) == ["a"]
+    assert keys(await catalog.current()) == ["a"], "and the second call does not wait at all"
+    assert time.monotonic() - started < 0.3
+    await catalog.refresh()
+    stuck, fine = catalog.statuses
+    assert "did not list its models" in stuck.error
+    assert (fine.error, fine.models) == ("", 1)
+    await catalog.close()
+
+
+async def test_nobody_is_told_of_no_models_while_some_may_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_SECONDS", 0.01)
+
+    class Slow(FakeBackend):
+        async def models(self) -> Sequence[ModelProfile]:
+            await asyncio.sleep(0.1)
+            return await super().models()
+
+    assert keys(await catalog_of(backend(), Slow.of(FakeModel.named("late"), name="slow")).current()) == ["late"]
+
+
+async def test_a_failing_backend_keeps_the_rows_it_gave_last() -> None:
+    one, two = backend("a", name="one"), backend("b", name="two")
+    catalog = catalog_of(one, two)
+    await catalog.refresh()
+    one.available = False
+    await catalog.refresh()
+    assert keys(catalog.models) == ["a", "b"]
+    assert "does not answer" in catalog.statuses[0].error
+    one.available = True
+    await catalog.refresh()
+    assert catalog.statuses[0].error == ""
+
+
+@pytest.mark.parametrize("defect", [KeyError("oops"), ["not a profile"]])
+async def test_a_defect_of_a_backend_is_its_own(defect: Exception | list[str]) -> None:
+    class Defective(FakeBackend):
+        async def models(self) -> Sequence[ModelProfile]:
+            if isinstance(defect, Exception):
+                raise defect
+            return defect  # type: ignore[return-value]
+
+    catalog = catalog_of(Defective.of(name="odd"), backend("a"))
+    assert keys(await catalog.current()) == ["a"]
+    assert "Error" in catalog.statuses[0].error
+    await catalog.refresh()
+    assert keys(catalog.models) == ["a"]
+
+
+async def test_one_key_means_one_model() -> None:
+    catalog = catalog_of(backend("a", "b", name="one"), backend("a", "c", name="two"))
+    found = await catalog.current()
+    assert [(m.key, m.backend) for m in found] == [("a", "one"), ("b", "one"), ("two/a", "two"), ("c", "two")]
+    assert catalog.resolve("two/a").backend == "two"
+
+
+async def test_later_calls_answer_from_memory_and_refresh_behind() -> None:
+    clock, fake = FakeClock(), backend("a")
+    catalog = catalog_of(fake, clock=clock)
+    await catalog.current()
+    fake._models["b"] = FakeModel.named("b")
+    assert keys(await catalog.current()) == ["a"]
+    clock.advance(module.FRESH_SECONDS + 1)
+    assert keys(await catalog.current()) == ["a"]
+    async with asyncio.timeout(5):
+        while keys(await catalog.current()) != ["a", "b"]:
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("Qwen-Large", "qwen-large"), ("smol", "smollm"), (" large ", "qwen-large")]
+)
+async def test_what_a_person_means(said: str, meant: str) -> None:
+    catalog = catalog_of(backend("smollm", "qwen-small", "qwen-large"))
+    await catalog.current()
+    assert catalog.resolve(said).key == meant
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"), [("qwen", "qwen-small or qwen-large"), ("smolm", "smollm"), ("zzz", "mai models"), ("", "models")]
+)
+async def test_what_nobody_can_mean_names_the_nearest(said: str, hint: str) -> None:
+    catalog = catalog_of(backend("smollm", "qwen-small", "qwen-large"))
+    await catalog.current()
+    with pytest.raises(UnknownModel) as caught:
+        catalog.resolve(said)
+    assert hint in caught.value.remedy
+
+
+async def test_the_catalogue_completes_what_a_backend_knows() -> None:
+    known = KnownModel(
+        key="a-family",
+        patterns=("a-*",),
+        name="A",
+        tier=Tier.LARGE,
+        quality={"default": 0.7},
+        capabilities=frozenset({Capability.TOOLS}),
+    )
+    base = KnownModel(key="b-base", chat=False)
+    fake = backend("a-7b", "b-base", "unheard-of")
+    fake._models["a-7b"].profile = replace(fake.model("a-7b").profile, name="")
+    catalog = catalog_of(fake, known=[known, base])
+    a, _, other = await catalog.current()
+    assert (a.name, a.tier, a.quality, a.capabilities) == ("A", Tier.LARGE, {"default": 0.7}, {Capability.TOOLS})
+    assert other.tier is Tier.SMALL, "by its two billion parameters"
+    assert catalog.not_chat == {"b-base"}
+
+
+async def test_what_could_be_fetched_is_offered_when_somebody_can_fetch() -> None:
+    class Fetching(FakeBackend):
+        async def fetch(self, source: str, *, sha256: str = "", progress: object = None) -> ModelProfile:
+            raise BackendUnavailable(source)
+
+        async def remove(self, model: ModelProfile) -> int:
+            return 0
+
+    known = [KnownModel(key="far", sources=("hf:far",), starter=True), KnownModel(key="a", sources=("hf:a",))]
+    assert keys(await catalog_of(backend("a"), known=known).current()) == ["a"]
+    catalog = catalog_of(Fetching.of(FakeModel.named("a")), known=known)
+    assert [(m.key, m.installed) for m in await catalog.current()] == [("a", True), ("far", False)]
+    assert catalog.starter == known[0]
+    gone = Fetching.of(FakeModel.named("a"))
+    gone.available = False
+    assert keys(await catalog_of(gone, known=known).current()) == ["far", "a"], "offered though nothing was listed"
