@@ -114,7 +114,8 @@ class Answering:
                 raise
             except MaiError as error:
                 attempts.failed.append((key, error))
-                await self._decider.failed(key, candidate.backend, f"{type(error).__name__}: {error.message}")
+                if not isinstance(error, ContextExceeded):  # the message was too long; the model is well
+                    await self._decider.failed(key, candidate.backend, f"{type(error).__name__}: {error.message}")
                 self._next_step(attempts, models[key], plan, error, models)
                 emit(FellBack(key, error, attempts.queue[0] if attempts.queue else None))
             else:
@@ -160,6 +161,7 @@ class Answering:
         emit: Emit,
     ) -> None:
         backend = self._backends[model.backend]
+        answer.stop = None
         loading = False
 
         def progress(share: float) -> None:
@@ -183,9 +185,9 @@ class Answering:
                         self._take(answer, event, emit)
                         if answer.stop is not None:
                             break
-        except (MaiError, AssertionError):
+        except MaiError:
             raise
-        except Exception as error:
+        except Exception as error:  # a third party's backend; the next model goes on
             raise GenerationError(f"the backend {model.backend} failed: {type(error).__name__}: {error}") from error
         if answer.stop is None:
             raise GenerationError(f"{model.key} stopped without an end")

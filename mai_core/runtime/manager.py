@@ -121,7 +121,7 @@ class ModelManager:
         candidate = decision.candidate(decision.choice)
         if candidate is None or (key and candidate.key != pinned):
             return None
-        model = next(m for m in self._catalog.models if m.key == candidate.key)
+        model = next(m for m in situation.models if m.key == candidate.key)
         async with self._pool.acquire(model, candidate.plan):
             return model.key
 

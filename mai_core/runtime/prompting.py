@@ -86,14 +86,15 @@ class Prompter:
 
     async def _count(self, backend: Backend, instance: LoadedModel, texts: Sequence[str]) -> list[int]:
         """Token counts; a text is sent to the tokenizer once for each model."""
-        missing = list(dict.fromkeys(t for t in texts if (instance.key, t) not in self._counts))
+        # Kept apart from the memory, which another turn may shorten while this one waits for the tokenizer.
+        counts = {t: n for t in texts if (n := self._counts.get((instance.key, t))) is not None}
+        missing = list(dict.fromkeys(t for t in texts if t not in counts))
         if missing:
-            for text, count in zip(missing, await backend.count_tokens(instance.instance, missing), strict=True):
-                self._counts[instance.key, text] = count
-        result = [self._counts[instance.key, t] for t in texts]
+            counts.update(zip(missing, await backend.count_tokens(instance.instance, missing), strict=True))
+            self._counts.update(((instance.key, t), counts[t]) for t in missing)
         while len(self._counts) > REMEMBERED_COUNTS:
             self._counts.popitem(last=False)
-        return result
+        return [counts[t] for t in texts]
 
     @staticmethod
     def _prefill(shown: str) -> tuple[Message, ...]:
