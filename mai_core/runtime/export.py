@@ -130,6 +130,7 @@ _ENDINGS = {
     StopReason.LENGTH: "cut off at the longest reply allowed",
     StopReason.CONTEXT: "cut off at the end of the context window",
     StopReason.REPEATED: "cut off where it began to repeat itself",
+    StopReason.REPEATED: "stopped because it repeated itself",
     StopReason.CANCELLED: "stopped by the reader",
     StopReason.FAILED: "cut off by a failure",
 }

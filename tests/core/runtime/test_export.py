@@ -174,6 +174,7 @@ def test_an_open_fence_is_closed_and_closed_ones_stay_as_they_are(content: str, 
 
 
 def test_a_reply_cut_short_says_so() -> None:
+    assert one("Par", StopReason.REPEATED) == "Par\n\n*(stopped because it repeated itself)*"
     assert one("Par", StopReason.CANCELLED) == "Par\n\n*(stopped by the reader)*"
     assert one("Par", StopReason.STOP) == "Par"
     assert one("", StopReason.FAILED) == "*(cut off by a failure)*"
