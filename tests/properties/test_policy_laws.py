@@ -222,6 +222,7 @@ def test_up_only_after_calm_and_down_at_once(situation: Situation) -> None:
         instance="i", key=smallest.key, backend="embedded", plan=smallest.plan, footprint=smallest.footprint
     )
     pool = situation.snapshot.hosts[0].pools[0]
+    pool = replace(pool, available=max(0, pool.available - smallest.footprint.anonymous))
     world = replace(situation, loaded=(small,), current=smallest.key)
     restless = choose(replace(world, snapshot=snapshot(pool.total, pool.available, calm=10.0)))
     chosen = restless.candidate(restless.choice)
