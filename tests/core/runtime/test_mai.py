@@ -10,6 +10,7 @@ import pytest
 
 from mai_core.errors import (
     BackendUnavailable,
+    ContextExceeded,
     GenerationError,
     MaiError,
     ModelFileError,
@@ -243,3 +244,47 @@ async def test_shutdown_frees_everything_and_can_be_called_twice(tmp_path: Path)
         await mai.shutdown()
         assert backend.machine.taken == {}
         assert list((tmp_path / "state" / "processes").glob("*.json")) == []
+
+
+async def test_messages_too_long_do_not_make_a_model_ill(tmp_path: Path) -> None:
+    strict = model("strict", failures={0: ContextExceeded("too long")})
+    async with running(tmp_path, strict) as (mai, _, _):
+        for _ in range(3):
+            with pytest.raises(ContextExceeded):
+                await mai.process_message("a very long story")
+        strict.failures.clear()
+        assert (await mai.process_message("hi")).message.model == "strict"
+
+
+async def test_failing_twice_keeps_a_model_out_until_the_person_asks_for_it(tmp_path: Path) -> None:
+    flaky = model("flaky", load_failures=[ModelLoadError("bad luck")] * 2)
+    async with running(tmp_path, flaky) as (mai, _, _):
+        for _ in range(2):
+            with pytest.raises(ModelLoadError):
+                await mai.process_message("hi")
+        with pytest.raises(NothingFits, match=r"kept out for a while") as caught:
+            await mai.process_message("hi")
+        assert "mai switch flaky" in caught.value.remedy
+        await mai.switch("flaky")
+        assert (await mai.process_message("hi")).message.model == "flaky"
+
+
+async def test_a_backends_own_assertion_is_its_failure_and_the_next_model_answers(tmp_path: Path) -> None:
+    failing = model("failing", 0.9, load_failures=[AssertionError("invariant")])
+    async with running(tmp_path, failing, model("spare", 0.3)) as (mai, _, _):
+        assert (await mai.process_message("hi")).message.model == "spare"
+
+
+async def test_the_note_says_answering_until_the_last_turn_ends(tmp_path: Path) -> None:
+    talker = model("talker", reply="a b c", token_seconds=30.0)
+    async with running(tmp_path, talker) as (mai, backend, _):
+        first, second = await mai.new_conversation(), await mai.new_conversation()
+        long_turn = asyncio.create_task(mai.process_message("go", conversation=first))
+        while ("generate", "talker") not in backend.calls:
+            await asyncio.sleep(0.01)
+        talker.token_seconds = 0.0
+        await mai.process_message("quick", conversation=second)
+        assert [p.state for p in (await mai.get_status()).processes] == ["answering"]
+        long_turn.cancel()
+        await asyncio.gather(long_turn, return_exceptions=True)
+        assert [p.state for p in (await mai.get_status()).processes] == ["idle"]
