@@ -161,6 +161,9 @@ class TurnView:
         self._waiting.stop()
         if reply.message.stop in _EARLY_ENDS:
             self._remark(_EARLY_ENDS[reply.message.stop])
+        if reply.receipt.tokens_saved > reply.receipt.tokens:
+            # Told once: from then on it is true of every turn of a long conversation.
+            self._tell_once("The model saw less than half of all this; mai why tells what was left out.")
 
 
 _EARLY_ENDS = {

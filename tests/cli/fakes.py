@@ -196,8 +196,8 @@ class ScriptedMai:
         return cls(paths, registry)
 
     async def stream(self, text: str, *, conversation: str | None = None) -> AsyncGenerator[TurnEvent, None]:
-        """Answers by the first word it knows: markdown, slow, long, crash, fall, fetch, think, remote, overruled; else
-        echoes.
+        """Answers by the first word it knows: markdown, slow, long, crash, fall, fetch, think, remote, overruled,
+        condensed; else echoes.
         """
         name = conversation or self.conversation or await self.new_conversation()
         asked = self.store.append(name, Message(role=Role.USER, content=text))
@@ -230,14 +230,15 @@ class ScriptedMai:
         message = self.store.append(
             name, Message(role=Role.ASSISTANT, content=said, model=choice, stop=StopReason.STOP)
         )
-        self.store.save_receipt(self.store.save_decision(name, asked.id, made), Receipt(kept=2, tokens=48))
+        receipt = Receipt(kept=2, tokens=48, tokens_saved=49 if "condensed" in text else 0)
+        self.store.save_receipt(self.store.save_decision(name, asked.id, made), receipt)
         yield TurnEnd(
             Reply(
                 message=message,
                 conversation=name,
                 usage=Usage(prompt_tokens=48, completion_tokens=len(said.split())),
                 decision=made,
-                receipt=Receipt(kept=2, tokens=48),
+                receipt=receipt,
                 first_token_seconds=0.1,
                 seconds=0.2,
             )

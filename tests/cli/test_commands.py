@@ -79,6 +79,10 @@ def test_a_fall_back_is_told_beside_the_reply(mai: Run) -> None:
     assert f"{LARGE.key} takes over" in told.err
 
 
+def test_a_prompt_of_which_the_model_saw_little_is_told(mai: Run) -> None:
+    assert mai("chat", "condensed").err.startswith("The model saw less than half of all this; mai why tells")
+
+
 def test_leaving_the_machine_is_told(mai: Run) -> None:
     assert "answers from api.example.com: this conversation leaves your machine" in mai("chat", "remote").err
 
