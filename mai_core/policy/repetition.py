@@ -7,6 +7,8 @@ __all__ = ["loop_start"]
 ANCHOR = 24
 LEAST_ROUNDS = 4
 LEAST_CHARACTERS = 240
+MOST_PERIODS = 16
+"""How many earlier places that end alike are tried as the length of the loop: a passage may repeat within itself."""
 
 
 def loop_start(text: str) -> int | None:
@@ -18,10 +20,19 @@ def loop_start(text: str) -> int | None:
     if len(text) < LEAST_CHARACTERS + ANCHOR:
         return None
     anchor = text[-ANCHOR:]
-    before = text.rfind(anchor, 0, len(text) - 1)
-    if before < 0:
-        return None
-    period = len(text) - ANCHOR - before
+    end = len(text) - 1
+    for _ in range(MOST_PERIODS):
+        before = text.rfind(anchor, 0, end)
+        if before < 0:
+            return None
+        if (start := _start_of(text, len(text) - ANCHOR - before)) is not None:
+            return start
+        end = before + ANCHOR - 1
+    return None
+
+
+def _start_of(text: str, period: int) -> int | None:
+    """Where the second round begins, if the end of ``text`` repeats every ``period`` characters often enough."""
     rounds = max(LEAST_ROUNDS, -(-LEAST_CHARACTERS // period))
     if len(text) < rounds * period or text[-rounds * period : -period] != text[-(rounds - 1) * period :]:
         return None

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -196,7 +196,8 @@ class AsyncMai:
     async def explain(self, prompt: str | None = None, *, conversation: str | None = None) -> Explanation:
         """Why the last model was chosen, or with ``prompt`` which one would be, without loading any."""
         if prompt is not None:
-            decision = await self.manager.select_best_model(await self._features(prompt, conversation), explain=True)
+            before = (await self.get_conversation_history(conversation)).messages
+            decision = await self.manager.select_best_model(self._features(prompt, before), explain=True)
             return Explanation(decision=decision, dry_run=True)
         stored = await asyncio.to_thread(self.store.last_decision, conversation or self.conversation)
         if stored is None:
@@ -275,15 +276,19 @@ class AsyncMai:
         started = time.monotonic()
         async with self._beginning:
             name = conversation or self.conversation or await self.new_conversation()
+        asked = await asyncio.to_thread(self.store.append, name, Message(role=Role.USER, content=text))
         async with self._turns.setdefault(name, asyncio.Lock()):
-            asked = await asyncio.to_thread(self.store.append, name, Message(role=Role.USER, content=text))
-            features = await self._features(text, name)
-            messages = (await asyncio.to_thread(self.store.conversation, name)).messages
+            stored = (await asyncio.to_thread(self.store.conversation, name)).messages
+            # Messages that came in meanwhile have their own turn after this one.
+            messages = (*(m for m in stored if m.id < asked.id or m.role is not Role.USER), asked)
+            features = self._features(text, messages[:-1])
             previous, answer = self.manager.current, Answer()
             self._answering += 1
             try:
                 await self._note(name)
-                await self.manager.generate_response(answer, name, messages, features, self._options(), emit)
+                situation = await self.manager.generate_response(
+                    answer, name, messages, features, self._options(), emit
+                )
             except BaseException as error:
                 if answer.stop is None:
                     cancelled = isinstance(error, asyncio.CancelledError)
@@ -295,39 +300,44 @@ class AsyncMai:
                 await asyncio.shield(self._note(name))
             seconds = time.monotonic() - started
             first = (answer.first_token or time.monotonic()) - started
-            reply = await asyncio.to_thread(self._stored, name, asked, answer, first, seconds)
+            message = await asyncio.to_thread(self._keep_text, name, answer)
+            answer.decision = await self.manager.explained(situation)
+            await asyncio.to_thread(self._keep_decision, name, asked, answer)
+            reply = Reply(
+                message=message,
+                conversation=name,
+                usage=answer.usage,
+                decision=answer.decision,
+                receipt=answer.receipt,
+                first_token_seconds=first,
+                seconds=seconds,
+            )
+            await asyncio.to_thread(self._measured, reply)
             self._tell(previous, reply)
             return reply
 
-    def _stored(self, name: str, asked: Message, answer: Answer, first: float, seconds: float) -> Reply:
-        message = self._keep(name, asked, answer)
-        assert message is not None, "a whole answer has text"
-        assert answer.decision is not None, "nothing is answered before it is decided"
-        model = next((m for m in self._catalog.models if m.key == answer.model), None)
-        self.store.record_reply(
-            key=answer.model,
-            backend=model.backend if model else "",
-            usage=answer.usage,
-            first_token_seconds=first,
-        )
-        return Reply(
-            message=message,
-            conversation=name,
-            usage=answer.usage,
-            decision=answer.decision,
-            receipt=answer.receipt,
-            first_token_seconds=first,
-            seconds=seconds,
-        )
+    def _keep(self, name: str, asked: Message, answer: Answer) -> None:
+        """Store what there is of an answer that did not come to its end, and of the decision that led to it."""
+        if answer.text:
+            self._keep_text(name, answer)
+        self._keep_decision(name, asked, answer)
 
-    def _keep(self, name: str, asked: Message, answer: Answer) -> Message | None:
-        """Store what there is of an answer, whole or not, and of the decision that led to it."""
-        if answer.decision is not None:
-            self.store.save_receipt(self.store.save_decision(name, asked.id, answer.decision), answer.receipt)
-        if not answer.text:
-            return None
+    def _keep_text(self, name: str, answer: Answer) -> Message:
         message = Message(role=Role.ASSISTANT, content=answer.text, model=answer.model, stop=answer.stop)
         return self.store.append(name, message)
+
+    def _keep_decision(self, name: str, asked: Message, answer: Answer) -> None:
+        if answer.decision is not None:
+            self.store.save_receipt(self.store.save_decision(name, asked.id, answer.decision), answer.receipt)
+
+    def _measured(self, reply: Reply) -> None:
+        model = next((m for m in self._catalog.models if m.key == reply.message.model), None)
+        self.store.record_reply(
+            key=reply.message.model,
+            backend=model.backend if model else "",
+            usage=reply.usage,
+            first_token_seconds=reply.first_token_seconds,
+        )
 
     def _tell(self, previous: str | None, reply: Reply) -> None:
         model, reason = reply.message.model, reply.decision.reason
@@ -349,17 +359,12 @@ class AsyncMai:
             )
         )
 
-    async def _features(self, text: str, conversation: str | None) -> TaskFeatures:
-        """What ``text`` asks for as the next message of a conversation."""
-        name = conversation or self.conversation
-        messages = (await asyncio.to_thread(self.store.conversation, name)).messages if name else ()
-        if messages and messages[-1].role is Role.USER:
-            messages = messages[:-1]
-        history = sum(estimate_tokens(m.content) for m in messages) + estimate_tokens(
-            self.loaded.settings.context.system_prompt
-        )
-        read = history if self.manager.current and messages else 0
-        return classify(text, history_tokens=history, cached_tokens=read)
+    def _features(self, text: str, before: Sequence[Message]) -> TaskFeatures:
+        """What ``text`` asks for as the next message after ``before``."""
+        prompt = self.loaded.settings.context.system_prompt
+        history = sum(estimate_tokens(m.content) for m in before) + estimate_tokens(prompt)
+        read = any(m.model and m.model == self.manager.current for m in before)
+        return classify(text, history_tokens=history, cached_tokens=history if read else 0)
 
     def _options(self) -> GenerationOptions:
         return GenerationOptions(**self.loaded.settings.generation.model_dump())

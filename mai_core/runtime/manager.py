@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mai_core.errors import BackendUnavailable, MaiError, NothingFits, UnknownModel
 from mai_core.plugin.interfaces import Backend, FetchProgress, ModelFetcher
-from mai_core.policy.feasibility import Limits, feasible
+from mai_core.policy.feasibility import Limits, Situation, feasible
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.messages import GenerationOptions, Message
 from mai_core.policy.models import ModelProfile
@@ -92,10 +92,11 @@ class ModelManager:
         features: TaskFeatures,
         options: GenerationOptions,
         emit: Emit,
-    ) -> None:
+    ) -> Situation:
         """Decide, load and answer into ``answer``, fetching the starter model first when there is none at all.
 
-        Raises ``NothingFits`` when no model can run, else what the last model failed with.
+        Returns the situation the decision was made in. Raises ``NothingFits`` when no model can run, else what the last
+        model failed with.
         """
         await self._ensure_a_model(emit)
         situation = await self._decider.situation(features, current=self.current, pinned=await self.pin())
@@ -106,8 +107,11 @@ class ModelManager:
         models = {m.key: m for m in situation.models}
         await self._answering.answer(answer, conversation, messages, decision, models, options, emit)
         self.current = answer.model
-        # What would have flipped the choice is worked out when nobody waits for it any more.
-        answer.decision = await self._decider.decide(situation, explain=True)
+        return situation
+
+    async def explained(self, situation: Situation) -> Decision:
+        """The decision of a situation with what would flip it: some dozens of decisions, so best when nobody waits."""
+        return await self._decider.decide(situation, explain=True)
 
     async def preload_model(self, key: str | None = None) -> str | None:
         """Load ``key``, or what an ordinary turn would get, and leave it idle; returns what is loaded.

@@ -23,6 +23,8 @@ def test_a_loop_is_said_once(passage: str, cut: int) -> None:
 
 def test_real_loops_of_a_small_model() -> None:
     assert loop_start("i'll be here. " + "i'm here. " * 40) is not None
+    nested = "I'm here to help. He said: I'm here to help you. And then again: I'm here to help. "
+    assert loop_start(BEFORE + nested * 5) is not None
     assert loop_start(BEFORE + "[1080]\n\nThe New England Proposal\n\n" * 9) is not None
 
 

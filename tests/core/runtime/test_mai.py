@@ -288,3 +288,23 @@ async def test_the_note_says_answering_until_the_last_turn_ends(tmp_path: Path) 
         long_turn.cancel()
         await asyncio.gather(long_turn, return_exceptions=True)
         assert [p.state for p in (await mai.get_status()).processes] == ["idle"]
+
+
+async def test_a_message_to_a_busy_conversation_is_on_disk_at_once_and_answered_next(tmp_path: Path) -> None:
+    talker = model("talker", reply=lambda messages: "echo " + messages[-1].content, prefill_seconds=0.3)
+    async with running(tmp_path, talker) as (mai, _, _):
+        name = await mai.new_conversation()
+        turns = [asyncio.create_task(mai.process_message(text, conversation=name)) for text in ("first", "second")]
+        await asyncio.sleep(0.15)
+        stored = await mai.get_conversation_history(name)
+        assert {m.content for m in stored.messages} == {"first", "second"}, "neither waits for the other's answer"
+        replies = [(await turn).text for turn in turns]
+        assert replies == ["echo first", "echo second"]
+
+
+async def test_a_loop_ends_the_answer_and_is_left_out(tmp_path: Path) -> None:
+    async with running(tmp_path, model("looper", reply="It begins well. " + "I am here to help. " * 60)) as (mai, _, _):
+        reply = await mai.process_message("go on")
+        assert reply.message.stop is StopReason.REPEATED
+        assert reply.text.count("I am here to help.") <= 2
+        assert (await mai.get_conversation_history()).messages[-1].content == reply.text
