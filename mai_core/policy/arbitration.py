@@ -42,7 +42,8 @@ def vote(ballots: Sequence[Ballot]) -> tuple[Ranked, ...]:
     for ballot in ballots:
         if ballot.proposals:
             favourites.setdefault(ballot.proposals[0].key, []).append(ballot.strategy)
-    ordered = sorted(utilities, key=lambda key: (-utilities[key], key))
+    # Two stable sorts on one column each beat one sort on a computed pair.
+    ordered = sorted(sorted(utilities), key=utilities.__getitem__, reverse=True)
     return tuple(
         [
             Ranked(key, utilities[key], f"first choice of {', '.join(favourites[key])}" if key in favourites else "")

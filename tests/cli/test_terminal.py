@@ -105,8 +105,12 @@ def test_ctrl_c_at_the_prompt_clears_it_and_then_hints(chat: Terminal) -> None:
     chat.expect("tho")
     chat.child.sendintr()
     chat.prompt()
-    chat.child.sendintr()
-    chat.expect("Ctrl-D leaves.")
+    for _ in range(4):  # the prompt just seen may have been the old one, drawn a last time: who is early presses again
+        chat.child.sendintr()
+        if chat.child.expect_exact(["Ctrl-D leaves.", pexpect.TIMEOUT], timeout=5) == 0:
+            break
+    else:
+        pytest.fail("no hint how to leave")
     chat.prompt()
     chat.child.sendeof()
     assert chat.ends() == 0
