@@ -91,10 +91,6 @@ class Host:
         """Main memory, or the memory main processor and GPU share."""
         return next((p for p in self.pools if p.kind is not PoolKind.DEVICE), None)
 
-    def pool(self, name: str) -> MemoryPool | None:
-        """The pool of that name."""
-        return next((p for p in self.pools if p.name == name), None)
-
 
 @dataclass(frozen=True, slots=True)
 class ResourceSnapshot:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -194,8 +193,3 @@ class Decision:
     def candidate(self, key: str | None) -> Candidate | None:
         """The candidate of that key."""
         return next((c for c in self.candidates if c.key == key), None)
-
-
-def by_key(candidates: Sequence[Candidate]) -> Mapping[str, Candidate]:
-    """The candidates, to be looked up by key."""
-    return {c.key: c for c in candidates}
