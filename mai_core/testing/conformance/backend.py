@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,11 @@ from mai_core.policy.models import LoadedModel, LoadPlan, ModelProfile
 
 __all__ = ["BackendConformance"]
 
-QUESTION = (Message(role=Role.USER, content="Count from one to one hundred, one number after the other.", id=1),)
+QUESTION = (Message(role=Role.USER, content="Write a long story about a dragon, chapter by chapter.", id=1),)
 SHORT = GenerationOptions(max_tokens=4, temperature=0.0, seed=1)
-LONG = GenerationOptions(max_tokens=400, temperature=0.0, seed=1)
+LONG = GenerationOptions(max_tokens=250, temperature=0.0, seed=1)
+ATTEMPTS = 3
+NOTHING = 0.2  # seconds: an engine that is free sooner than that is free at once
 
 Scenario = Callable[[Backend], Awaitable[None]]
 
@@ -31,13 +35,11 @@ Scenario = Callable[[Backend], Awaitable[None]]
 class BackendConformance:
     """Subclass it as ``TestMine`` and override ``make``.
 
-    ``plan`` is how models are loaded, ``patience`` the seconds one test may take, ``stop_seconds`` how soon the engine
-    has to be free again after a reply was given up.
+    ``plan`` is how models are loaded, ``patience`` the seconds one test may take.
     """
 
-    plan = LoadPlan(context=512, threads=2)
+    plan = LoadPlan(context=512, threads=1)
     patience = 60.0
-    stop_seconds = 5.0
 
     def make(self, context: BackendContext) -> Backend:
         """A fresh backend with at least one chat model installed, constructed with ``context``.
@@ -189,30 +191,39 @@ class BackendConformance:
     def test_closing_the_iterator_stops_the_engine(self, tmp_path: Path) -> None:
         """So soon that a next reply need not wait for the one that was given up."""
 
-        async def scenario(backend: Backend) -> None:
-            instance = (await self.load(backend)).instance
+        async def give_up(backend: Backend, instance: str) -> None:
             async with aclosing(backend.generate(instance, QUESTION, LONG)) as events:
                 async for _ in events:
                     break
-            async with asyncio.timeout(self.stop_seconds):
-                assert await reply(backend, instance, SHORT)
 
-        self.run(tmp_path, scenario)
+        self.run(tmp_path, partial(self.is_free_after, give_up))
 
     def test_cancelling_the_task_stops_the_engine(self, tmp_path: Path) -> None:
         """Also before the first token."""
 
-        async def scenario(backend: Backend) -> None:
-            instance = (await self.load(backend)).instance
+        async def give_up(backend: Backend, instance: str) -> None:
             answering = asyncio.ensure_future(reply(backend, instance, LONG))
             await asyncio.sleep(0.01)
             answering.cancel()
             with suppress(asyncio.CancelledError):
                 await answering
-            async with asyncio.timeout(self.stop_seconds):
-                assert await reply(backend, instance, SHORT)
 
-        self.run(tmp_path, scenario)
+        self.run(tmp_path, partial(self.is_free_after, give_up))
+
+    async def is_free_after(self, give_up: Callable[[Backend, str], Awaitable[None]], backend: Backend) -> None:
+        """After a long reply was given up, a short one comes in less than half the time the long one takes.
+
+        A ratio in one run, the best of a few attempts: a busy machine slows both alike.
+        """
+        instance = (await self.load(backend)).instance
+        await reply(backend, instance, SHORT)
+        whole = await _seconds(reply(backend, instance, LONG))
+        for _ in range(ATTEMPTS):
+            await give_up(backend, instance)
+            waited = await _seconds(reply(backend, instance, SHORT))
+            if waited < max(whole / 2, NOTHING):
+                return
+        pytest.fail(f"a long reply takes {whole:.1f} s; after giving it up, a short one took {waited:.1f} s")
 
     def test_replies_at_the_same_time_both_end(self, tmp_path: Path) -> None:
         """Side by side or one after the other."""
@@ -306,6 +317,13 @@ class BackendConformance:
             await backend.close()
 
         self.run(tmp_path, scenario)
+
+
+async def _seconds(work: Awaitable[object]) -> float:
+    """What it takes by the clock."""
+    begun = time.perf_counter()
+    await work
+    return time.perf_counter() - begun
 
 
 async def reply(

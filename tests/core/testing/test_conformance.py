@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 import socket
@@ -103,7 +104,8 @@ class TestBackendSuite(BackendConformance):
         models = [FakeModel.named("small", size_bytes=1000), FakeModel.named("big", size_bytes=2000)]
         for model in models:
             model.load_seconds = 0.01
-            model.token_seconds = 0.001
+            model.token_seconds = 0.01
+            model.reply = "word " * 60
         return self.backend(replace(context, options={"models": models}))
 
     async def crash(self, backend: Backend, loaded: LoadedModel) -> None:
@@ -342,6 +344,31 @@ class Truncating(FakeBackend):
         return super().generate(instance, [replace(messages[-1], content="cut")], options)
 
 
+class Stubborn(FakeBackend):
+    """Its engine goes on with a reply that was given up, and the next one waits."""
+
+    def __init__(self, context: BackendContext) -> None:
+        super().__init__(context)
+        self.turn = asyncio.Lock()
+        self.left: set[asyncio.Task[None]] = set()
+
+    async def generate(
+        self, instance: str, messages: Sequence[Message], options: GenerationOptions
+    ) -> AsyncGenerator[GenerationEvent, None]:
+        events: asyncio.Queue[GenerationEvent] = asyncio.Queue()
+
+        async def write() -> None:
+            async with self.turn:
+                async for event in super(Stubborn, self).generate(instance, messages, options):
+                    events.put_nowait(event)
+
+        writing = asyncio.create_task(write())
+        self.left.add(writing)
+        while not isinstance(event := await events.get(), ReplyEnd):
+            yield event
+        yield event
+
+
 @pytest.mark.parametrize(
     ("backend", "law"),
     [
@@ -349,6 +376,8 @@ class Truncating(FakeBackend):
         (Twice, "a_loaded_model_is_listed_until_it_is_unloaded"),
         (Endless, "a_reply_ends_once"),
         (Endless, "max_tokens_is_kept"),
+        (Stubborn, "closing_the_iterator_stops_the_engine"),
+        (Stubborn, "cancelling_the_task_stops_the_engine"),
         (Truncating, "a_prompt_larger_than_the_window_is_refused"),
     ],
 )
