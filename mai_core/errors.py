@@ -12,6 +12,8 @@
     │   └── DiskFull              there is no room for it
     └── BackendError              an engine did not do what it was asked
         ├── BackendUnavailable    the engine cannot be reached or started
+        │   ├── EngineAbsent      it is not installed or not running, and nobody said it should be
+        │   └── AccessDenied      it wants another key or token
         ├── ModelLoadError        this model cannot be loaded this way
         │   ├── ModelFileError    the weights are missing, truncated or corrupted
         │   └── OutOfMemory       the model and its context need more memory than there is
@@ -27,11 +29,13 @@ The class of a failure is decided once, where it happens, and decides what comes
 from __future__ import annotations
 
 __all__ = [
+    "AccessDenied",
     "BackendError",
     "BackendUnavailable",
     "ChecksumMismatch",
     "ContextExceeded",
     "DiskFull",
+    "EngineAbsent",
     "FetchError",
     "GenerationError",
     "MaiError",
@@ -107,6 +111,14 @@ class BackendError(MaiError):
 
 class BackendUnavailable(BackendError):
     """The engine is not installed, not running, or not answering at all."""
+
+
+class EngineAbsent(BackendUnavailable):
+    """An engine that is only looked for, not configured, is not installed or not running: no fault, nothing to do."""
+
+
+class AccessDenied(BackendUnavailable):
+    """The engine refuses the key or token it was shown, or wants one; only the person can help."""
 
 
 class ModelLoadError(BackendError):

@@ -148,7 +148,7 @@ class EmbeddedBackend:
             model=model.location,
             context=plan.context,
             kv_type=plan.kv_type,
-            gpu_layers=plan.gpu_layers,
+            gpu_layers=plan.gpu_layers or 0,
             threads=plan.threads,
             batch_threads=reading,
             batch=plan.batch,

@@ -55,7 +55,7 @@ def bare_engine(path: str, like: LoadedModel) -> Callable[[list[dict[str, str]]]
         "batch": like.plan.batch,
         "threads": like.plan.threads,
         "batch_threads": len(os.sched_getaffinity(0)),
-        "gpu_layers": like.plan.gpu_layers,
+        "gpu_layers": like.plan.gpu_layers or 0,
         "kv_type": like.plan.kv_type,
         "api_key": "bench",
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from mai_core.policy.context import TransferPlan, TransferRequest
-from mai_core.policy.messages import GenerationOptions, Message, ReasoningDelta, ReplyEnd, TextDelta
+from mai_core.policy.messages import GenerationOptions, Message, ReasoningDelta, ReplyEnd, TextDelta, ToolCall
 from mai_core.policy.models import KnownModel, LoadedModel, LoadPlan, ModelProfile
 from mai_core.policy.resources import HostReading
 from mai_core.policy.selection import Proposal, SelectionRequest
@@ -27,9 +27,10 @@ __all__ = [
     "ProbeContext",
     "ResourceProbe",
     "SelectionStrategy",
+    "StatusNote",
 ]
 
-GenerationEvent = TextDelta | ReasoningDelta | ReplyEnd
+GenerationEvent = TextDelta | ReasoningDelta | ToolCall | ReplyEnd
 LoadProgress = Callable[[float], None]
 
 
@@ -76,6 +77,7 @@ class Backend(Protocol):
     async def load(self, model: ModelProfile, plan: LoadPlan, *, progress: LoadProgress | None = None) -> LoadedModel:
         """Load a model exactly so; ``progress`` gets shares from 0 to 1. Cancelling leaves nothing behind.
 
+        An engine that loads by itself returns what it serves, ``owned`` False, with the context it really has.
         Raises ``ModelFileError``, ``OutOfMemory``, ``ModelLoadError`` or ``BackendUnavailable``.
         """
         ...
@@ -94,7 +96,10 @@ class Backend(Protocol):
         ...
 
     async def count_tokens(self, instance: str, texts: Sequence[str]) -> Sequence[int]:
-        """The size of each text by the loaded model's own tokenizer, without template or special tokens."""
+        """The size of each text by the loaded model's own tokenizer, without template or special tokens.
+
+        Where the engine does not offer its tokenizer, an estimate that errs on the large side.
+        """
         ...
 
     async def close(self) -> None:
@@ -126,6 +131,16 @@ class ModelFetcher(Protocol):
 
     async def remove(self, model: ModelProfile) -> int:
         """Delete an installed model that Mai put there; returns the bytes freed."""
+        ...
+
+
+@runtime_checkable
+class StatusNote(Protocol):
+    """A backend that has something to tell in ``mai status``."""
+
+    @property
+    def note(self) -> str:
+        """One line, such as where the engine was found or that Mai started it; empty for nothing."""
         ...
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -15,6 +16,8 @@ __all__ = [
     "Role",
     "StopReason",
     "TextDelta",
+    "Tool",
+    "ToolCall",
     "Usage",
 ]
 
@@ -35,8 +38,27 @@ class StopReason(StrEnum):
     LENGTH = "length"
     CONTEXT = "context"
     REPEATED = "repeated"
+    TOOLS = "tools"
     CANCELLED = "cancelled"
     FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """Something a model may ask to have done; ``parameters`` is the JSON schema of its arguments."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A model asks for a tool; ``arguments`` is the JSON it wrote, as it wrote it. An event of its own, and whole."""
+
+    id: str
+    name: str
+    arguments: str = "{}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +66,7 @@ class Message:
     """One message. ``id`` is unique within its conversation and grows; ``pinned`` messages reach every model.
 
     ``model`` names the model that wrote a reply; ``stop`` says how the reply ended. ``created`` is seconds since
-    the epoch.
+    the epoch. A reply may hold ``tool_calls``; a message of the role ``tool`` answers the one of ``tool_call_id``.
     """
 
     role: Role
@@ -54,6 +76,8 @@ class Message:
     model: str = ""
     stop: StopReason | None = None
     created: float = 0.0
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +95,9 @@ class Conversation:
 class GenerationOptions:
     """How to answer. ``max_tokens`` 0 means until the model stops or the window is full.
 
-    ``json_schema`` constrains the reply where the engine can. The deadlines are the seconds of silence allowed before
-    the first token and between tokens; an engine that tells of its progress with the prompt is not silent.
+    ``json_schema`` constrains the reply where the engine can; of ``tools`` the model may call any. The deadlines are
+    the seconds of silence allowed before the first token and between tokens; an engine that tells of its progress with
+    the prompt is not silent.
     """
 
     max_tokens: int = 0
@@ -81,6 +106,7 @@ class GenerationOptions:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     json_schema: dict[str, Any] | None = None
+    tools: tuple[Tool, ...] = ()
     first_token_deadline: float = 120.0
     token_deadline: float = 30.0
 

@@ -93,6 +93,7 @@ class ModelProfile:
     A backend fills in the facts; the catalogue adds ``tier``, ``quality`` and prices from ``models.yaml``.
 
     key           unique name shown to a person
+    model         name shared by all placements of one model: the same weights offered by several backends
     backend       name of the backend that offers it; ``host`` is where it takes memory
     location      the backend's own reference: a path, an engine's model id
     size_bytes    weights on disk
@@ -109,6 +110,7 @@ class ModelProfile:
     backend: str
     location: str
     host: str = "local"
+    model: str = ""
     name: str = ""
     size_bytes: int = 0
     parameters: float = 0.0
@@ -155,11 +157,16 @@ class KnownModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPlan:
-    """One way to load a model. ``threads`` 0 leaves the number to the backend, ``gpu_layers`` -1 means all."""
+    """One way to load a model.
+
+    ``threads`` 0, ``gpu_layers`` None and ``flash_attention`` None leave the choice to the backend; ``gpu_layers`` -1
+    means all.
+    """
 
     context: int
     kv_type: KvType = KvType.F16
-    gpu_layers: int = 0
+    gpu_layers: int | None = None
+    flash_attention: bool | None = None
     threads: int = 0
     batch: int = 512
 
@@ -190,7 +197,10 @@ class Footprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """A model that is in memory now. ``leased`` while it answers; ``owned`` when Mai loaded it."""
+    """A model that is in memory now. ``leased`` while it answers; ``owned`` when Mai loaded it.
+
+    ``expires_in`` is the seconds of idleness after which its engine unloads it by itself; None when it does not.
+    """
 
     instance: str
     key: str
@@ -201,3 +211,4 @@ class LoadedModel:
     leased: bool = False
     owned: bool = True
     pid: int | None = None
+    expires_in: float | None = None

@@ -18,7 +18,16 @@ from mai_core.errors import (
 )
 from mai_core.plugin.interfaces import Backend
 from mai_core.policy.context import Receipt
-from mai_core.policy.messages import GenerationOptions, Message, ReasoningDelta, ReplyEnd, StopReason, TextDelta, Usage
+from mai_core.policy.messages import (
+    GenerationOptions,
+    Message,
+    ReasoningDelta,
+    ReplyEnd,
+    StopReason,
+    TextDelta,
+    ToolCall,
+    Usage,
+)
 from mai_core.policy.models import LoadPlan, ModelProfile
 from mai_core.policy.repetition import loop_start
 from mai_core.policy.selection import Decision
@@ -195,7 +204,7 @@ class Answering:
             answer.text, answer.stop = "", None
             raise GenerationError(f"{model.key} answered nothing")
 
-    def _take(self, answer: Answer, event: TextDelta | ReasoningDelta, emit: Emit) -> None:
+    def _take(self, answer: Answer, event: TextDelta | ReasoningDelta | ToolCall, emit: Emit) -> None:
         if answer.first_token is None:
             answer.first_token = self._clock()
         emit(event)

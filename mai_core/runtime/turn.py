@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mai_core.errors import MaiError
 from mai_core.plugin.interfaces import FetchProgress
 from mai_core.policy.context import Receipt
-from mai_core.policy.messages import Message, ReasoningDelta, TextDelta, Usage
+from mai_core.policy.messages import Message, ReasoningDelta, TextDelta, ToolCall, Usage
 from mai_core.policy.selection import Decision
 
 __all__ = ["Explanation", "FellBack", "Fetching", "Loading", "ModelChosen", "Reply", "TurnEnd", "TurnEvent"]
@@ -70,7 +70,7 @@ class TurnEnd:
     reply: Reply
 
 
-TurnEvent = Fetching | ModelChosen | Loading | TextDelta | ReasoningDelta | FellBack | TurnEnd
+TurnEvent = Fetching | ModelChosen | Loading | TextDelta | ReasoningDelta | ToolCall | FellBack | TurnEnd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

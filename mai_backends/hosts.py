@@ -1,0 +1,26 @@
+"""On which machine the server behind a URL takes memory."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+__all__ = ["LOCAL", "host_of"]
+
+LOCAL = "local"
+
+
+def host_of(url: str) -> str:
+    """``local`` for this machine's loopback, else the name or address in the URL.
+
+    Any other address counts as another machine, also one that happens to be this one's own: what leaves the loopback
+    can be seen by others.
+    """
+    name = (urlsplit(url if "//" in url else f"//{url}").hostname or "").rstrip(".")
+    if name in ("", "localhost") or name.endswith(".localhost"):
+        return LOCAL
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name
+    return LOCAL if address.is_loopback or address.is_unspecified else name

@@ -1,0 +1,1 @@
+"""Servers on the loopback that speak an engine's protocol, its silences and failures included."""
