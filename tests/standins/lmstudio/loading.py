@@ -25,6 +25,9 @@ class Channel(Protocol):
     async def send(self, packet: dict[str, Any]) -> None:
         """One packet; one for a client that has gone is lost."""
 
+    async def spoil(self, fault: Fault) -> None:
+        """The frame no client wants."""
+
 
 def config_of(stack: dict[str, Any]) -> dict[str, Any]:
     """The keys of all layers, the first layer winning."""

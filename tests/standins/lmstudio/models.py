@@ -33,7 +33,7 @@ Reply = str | ToolUse | Callable[[list[Message]], "str | ToolUse"]
 class StandInModel:
     """One downloaded model. Bytes, seconds, tokens.
 
-    memory_bytes              what an instance takes without its context; the size of the file and a tenth where not given
+    memory_bytes              what an instance takes without its window; a tenth more than the file if None
     context_bytes_per_token   what each token of the window takes
     prefill_seconds           from the request to the first token
     token_seconds             between tokens

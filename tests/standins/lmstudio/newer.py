@@ -15,23 +15,23 @@ __all__ = ["Field", "newer_side", "wrong_newer"]
 
 class _Usage(msgspec.Struct, forbid_unknown_fields=True):
     confidence: Literal["high", "low"]
-    modelVramBytes: float  # noqa: N815 (as on the wire, here and below)
-    contextVramBytes: float  # noqa: N815
-    totalVramBytes: float  # noqa: N815
-    modelBytes: float  # noqa: N815
-    contextBytes: float  # noqa: N815
-    totalBytes: float  # noqa: N815
+    modelVramBytes: float
+    contextVramBytes: float
+    totalVramBytes: float
+    modelBytes: float
+    contextBytes: float
+    totalBytes: float
 
 
 class _Estimate(msgspec.Struct, forbid_unknown_fields=True):
     memory: _Usage
-    passesGuardrails: bool  # noqa: N815
+    passesGuardrails: bool
 
 
 class _EstimateParameter(msgspec.Struct, forbid_unknown_fields=True):
-    modelKey: str  # noqa: N815
-    loadConfigStack: sdk.KvConfigStack  # noqa: N815
-    deviceIdentifier: str | None = None  # noqa: N815
+    modelKey: str
+    loadConfigStack: sdk.KvConfigStack
+    deviceIdentifier: str | None = None
 
 
 class _State(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,7 +41,7 @@ class _State(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Info(msgspec.Struct, forbid_unknown_fields=True):
     pid: int
-    isDaemon: bool  # noqa: N815
+    isDaemon: bool
     version: str
 
 
@@ -51,10 +51,10 @@ class _Quantization(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Details(msgspec.Struct, forbid_unknown_fields=True):
-    cachedTokenCount: float  # noqa: N815
-    totalPromptTokenCount: float  # noqa: N815
-    processedPromptTokenCount: float  # noqa: N815
-    unprocessedPromptTokenCount: float  # noqa: N815
+    cachedTokenCount: float
+    totalPromptTokenCount: float
+    processedPromptTokenCount: float
+    unprocessedPromptTokenCount: float
 
 
 _ENDPOINTS: dict[tuple[str, str], Any] = {
@@ -81,7 +81,7 @@ class Field:
     required: bool
 
 
-_ROW = r"(system\.listDownloadedModels\.returns\[\]|.*\.(info|modelInfo)|.*\.getModelInfo\.returns|.*\.listLoaded\.returns\[\])"
+_ROW = r".*\.(listDownloadedModels\.returns\[\]|info|modelInfo|getModelInfo\.returns|listLoaded\.returns\[\])"
 _LOADED = (
     r"(.*\.(modelInfo|getModelInfo\.returns|listLoaded\.returns\[\])"
     r"|.*\[(success|alreadyLoaded|loadSuccess|unloadingOtherJITModel)\]\.info)"
@@ -108,7 +108,7 @@ FIELDS = (
 
 
 def wrong_newer(where: str, data: Any, kept: Any) -> Iterator[str]:
-    """What of ``data`` the SDK's class did not keep and no newer field explains, and what newer servers would not omit."""
+    """What of ``data`` the SDK's class did not keep and no newer field explains, and newer fields left out."""
     if isinstance(data, list) and isinstance(kept, list):
         for inner, inner_kept in zip(data, kept, strict=True):
             yield from wrong_newer(f"{where}[]", inner, inner_kept)

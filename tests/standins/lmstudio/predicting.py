@@ -118,7 +118,7 @@ async def _while_working(run: _Run, seconds: float) -> None:
         return
     try:
         await asyncio.wait_for(run.channel.cancelled.wait(), seconds)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         return
 
 
@@ -128,7 +128,9 @@ async def _text(run: _Run, text: str) -> None:
         return
     text, run_out = _cut_at_stop_string(run, text)
     limit = run.limit()
-    for number, (piece, reasoning) in enumerate(_marked(text)):
+    marked = list(_marked(text))
+    strikes_at = min(run.machine.after_pieces, len(marked) - 1)
+    for number, (piece, reasoning) in enumerate(marked):
         if limit is not None and run.predicted >= limit:
             run.stop = "maxPredictedTokensReached"
             return
@@ -137,7 +139,7 @@ async def _text(run: _Run, text: str) -> None:
         ):
             run.stop = "contextLengthReached"
             return
-        if number == run.machine.after_pieces:
+        if number == strikes_at:
             await _strike(run)
         if run.channel.cancelled.is_set():
             run.stop = "userStopped"

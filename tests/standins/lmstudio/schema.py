@@ -8,15 +8,10 @@ from typing import Any
 import msgspec
 from lmstudio import _sdk_models as sdk
 
+from tests.standins.lmstudio.envelopes import Authentication, FromClient, FromServer
 from tests.standins.lmstudio.newer import newer_side, wrong_newer
 
 __all__ = ["Schema"]
-
-
-class _Authentication(msgspec.Struct, forbid_unknown_fields=True):
-    authVersion: int  # noqa: N815 (as on the wire)
-    clientIdentifier: str  # noqa: N815
-    clientPasskey: str  # noqa: N815
 
 
 def _capital(name: str) -> str:
@@ -47,11 +42,17 @@ class Schema:
     def __init__(self, violations: list[str]) -> None:
         self.violations = violations
 
-    def authentication(self, packet: Any) -> None:
-        self._check("authentication", packet, _Authentication)
+    def authentication(self, packet: Any) -> bool:
+        """Whether this is the packet a client begins with."""
+        return self._check("authentication", packet, Authentication) is None
 
-    def envelope(self, message: Any) -> None:
-        return
+    def envelope(self, message: Any) -> bool:
+        """Whether a message from a client has one of the known shapes."""
+        return self._check("message", message, FromClient) is None
+
+    def from_server(self, message: Any) -> bool:
+        """Whether a message to a client has one of the known shapes."""
+        return self._check("message", message, FromServer) is None
 
     def inbound_call(self, namespace: str, endpoint: str, parameter: Any) -> str | None:
         return self._inbound(namespace, endpoint, "parameter", parameter)

@@ -33,7 +33,6 @@ class LMStudioStandIn(Machine):
 
     def __init__(self, models: Iterable[StandInModel] = (), port: int = 0, token: str | None = None) -> None:
         super().__init__(models or [StandInModel(key="qwen2.5-0.5b-instruct")])
-        self.machine = self
         self.port = port or _free_port()
         self.token = token
         self.starts_after = 1.0
@@ -76,6 +75,11 @@ class LMStudioStandIn(Machine):
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
+
+    @property
+    def machine(self) -> Machine:
+        """Itself."""
+        return self
 
     @property
     def host(self) -> str:
@@ -150,9 +154,12 @@ class LMStudioStandIn(Machine):
         await self.held(Fault.HANGS_AT_CONNECT)
         path = request.path.partition("?")[0]
         if path == "/lmstudio-greeting":
-            return _json(http.HTTPStatus.OK, {"lmstudio": True})
+            future: dict[str, Any] = {"fieldOfTheFuture": []} if self.fault is Fault.UNKNOWN_FIELDS else {}
+            return _json({"lmstudio": True, **future})
+        if "Upgrade" not in request.headers:
+            return _json({"error": f"Unexpected endpoint or method. (GET {path})"})
         if path.removeprefix("/") not in NAMESPACES:
-            return _json(http.HTTPStatus.NOT_FOUND, {"error": f"Unexpected endpoint or method. (GET {path})"})
+            await asyncio.Event().wait()
         return None
 
     async def _connected(self, connection: ServerConnection) -> None:
@@ -173,7 +180,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _json(status: http.HTTPStatus, body: dict[str, Any]) -> Response:
+def _json(body: dict[str, Any]) -> Response:
+    status = http.HTTPStatus.OK
     content = json.dumps(body).encode()
     headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(content)), "Connection": "close"})
     return Response(status.value, status.phrase, headers, content)

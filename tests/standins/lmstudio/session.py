@@ -21,7 +21,10 @@ from tests.standins.lmstudio.schema import Schema
 
 __all__ = ["NAMESPACES", "Session"]
 
-NAMESPACES = ("llm", "embedding", "system", "files", "repository")
+NAMESPACES = ("llm", "embedding", "system", "files", "repository", "diagnostics", "plugins", "runtime")
+
+AUTHENTICATION_SECONDS = 10.0
+"""How long LM Studio waits for the first packet."""
 
 _CHANNELS: dict[str, dict[str, Callable[..., Awaitable[None]]]] = {
     "llm": {"loadModel": load_model, "getOrLoad": get_or_load, "predict": predict},
@@ -32,8 +35,11 @@ _CHANNELS: dict[str, dict[str, Callable[..., Awaitable[None]]]] = {
 class Host(Protocol):
     """What a session needs of the server it belongs to."""
 
-    machine: Machine
     token: str | None
+
+    @property
+    def machine(self) -> Machine:
+        """The state everything works on."""
 
     def sever(self, connection: ServerConnection, how: Fault | Quirk) -> None:
         """Drops this connection, or restarts the whole server."""
@@ -77,7 +83,9 @@ class Session:
             if not await self._authenticated():
                 return
             async for frame in self.connection:
-                self._received(json.loads(frame))
+                message = _parsed(frame)
+                if self.schema.envelope(message):
+                    self._received(message)
         except ConnectionClosed:
             pass
         finally:
@@ -106,21 +114,34 @@ class Session:
             return
 
     async def _authenticated(self) -> bool:
-        packet = json.loads(await self.connection.recv())
-        self.schema.authentication(packet)
+        try:
+            async with asyncio.timeout(AUTHENTICATION_SECONDS):
+                packet = await self._introduction()
+        except TimeoutError:
+            await self._refuse("Authentication timed out")
+            return False
         await self.machine.held(Fault.HANGS_AT_AUTH)
         expected = self.host.token
         given = f"sk-lm-{packet.get('clientIdentifier')}:{packet.get('clientPasskey')}"
         if self.machine.strikes(Fault.WRONG_TOKEN) or (expected is not None and given != expected):
-            refusal = {"success": False, "error": "Invalid passkey for LM Studio API token"}
-            await self.connection.send(json.dumps(refusal))
-            await self.connection.close()
+            await self._refuse("Invalid passkey for LM Studio API token")
             return False
-        await self.connection.send(json.dumps({"success": True}))
+        await self.send({"success": True})
         return True
 
+    async def _introduction(self) -> dict[str, Any]:
+        """The authentication packet. Anything else is passed over without a word."""
+        while True:
+            packet = _parsed(await self.connection.recv())
+            if self.schema.authentication(packet):
+                return dict(packet)
+
+    async def _refuse(self, reason: str) -> None:
+        await self.send({"success": False, "error": reason})
+        await self.connection.close()
+
     def _received(self, message: Any) -> None:
-        self.schema.envelope(message)
+        """One message of a known shape; others LM Studio passes over without a word."""
         match message:
             case {"type": "rpcCall", "endpoint": str(endpoint), "callId": call_id}:
                 self._start(self._call(endpoint, call_id, message.get("parameter")))
@@ -136,8 +157,6 @@ class Session:
                 self._start(self.send({"type": "keepAliveAck"}))
             case {"type": "communicationWarning"}:
                 self.machine.violations.append(f"the client warns: {message.get('warning')}")
-            case _:
-                self._warn(f"Received invalid message: {message}")
 
     def _start(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -205,6 +224,13 @@ class Session:
                 self.host.sever(self.connection, severed.how)
         finally:
             self.channels.pop(channel.id, None)
+
+
+def _parsed(frame: str | bytes) -> Any:
+    try:
+        return json.loads(frame)
+    except ValueError:
+        return None
 
 
 def _with_unknown_fields(value: Any) -> Any:
