@@ -97,12 +97,12 @@ async def compare(file: Path | None, rounds: int) -> None:
         loaded = load_settings(paths, {}, overrides)
         async with await AsyncMai.open(loaded, paths=paths) as mai:
             if file is not None:
-                rows = [r.profile.key for r in await mai.models() if Path(r.profile.location).name == file.name]
-                await mai.switch(rows[0], here_only=True)
+                own = [r.model for r in await mai.models() if Path(r.best.profile.location).name == file.name]
+                await mai.switch(own[0], here_only=True)
             await mai.process_message("Hello.")
             status = await mai.get_status()
             like = status.loaded[0]
-            location = next(r.profile.location for r in await mai.models() if r.profile.key == like.key)
+            location = next(p.location for r in await mai.models() if (p := r.best.profile).key == like.key)
             ask = bare_engine(location, like)
             system = mai.loaded.settings.context.system_prompt
             ask([{"role": "user", "content": "Hello."}])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from mai_core.runtime.status import ModelRow
+    from mai_core.runtime.status import ModelRow, Placement
 
 __all__ = ["app", "models_view", "row_json"]
 
@@ -34,6 +34,7 @@ _REJECTED = {
     RejectionReason.PRIVACY: "not allowed",
     RejectionReason.UNKNOWN_HOST: "unknown machine",
     RejectionReason.NOT_CHAT: "no chat model",
+    RejectionReason.UNAVAILABLE: "not reachable",
 }
 
 _COLOURS = {"fits": "green", "smaller context": "yellow", "quantised cache": "yellow", "slow": "yellow"}
@@ -53,7 +54,7 @@ def models(
             return await mai.models()
 
     rows = run(main)
-    shown = [row for row in rows if everything or row.profile.installed]
+    shown = [row for row in rows if everything or row.best.profile.installed]
     if as_json:
         print_json([row_json(row) for row in shown])
         return
@@ -61,7 +62,7 @@ def models(
         print_table(models_view(shown))
     else:
         note("No model is on this disk yet. The first question fetches a small one; or see mai models --all, mai pull.")
-    if any(not row.profile.installed for row in shown):
+    if any(not row.best.profile.installed for row in shown):
         note("mai pull KEY fetches one.")
     hidden = len(rows) - len(shown)
     if hidden and shown:
@@ -69,8 +70,9 @@ def models(
 
 
 def row_json(row: ModelRow) -> dict[str, Any]:
-    """A row as JSON, with the ``fit`` a person sees."""
-    return {**to_json(row), "fit": row.fit}
+    """A row as JSON: the model, and its placements with the ``fit`` a person sees."""
+    placements = [{**to_json(placement), "fit": placement.fit} for placement in row.placements]
+    return {"model": row.model, "fit": row.best.fit, "pinned": row.pinned, "placements": placements}
 
 
 def models_view(rows: Iterable[ModelRow]) -> Table:
@@ -82,35 +84,48 @@ def models_view(rows: Iterable[ModelRow]) -> Table:
         drop=("Host", "From", "Context", "Tier"),
     )
     for row in sorted(rows, key=_place):
-        profile = row.profile
+        best = row.best.profile
         marks = ((" ●", "green") if row.loaded else "", (" pinned", "yellow") if row.pinned else "")
-        origin = "" if profile.origin in ("", profile.backend) else f" ({profile.origin})"
         made.add_row(
-            ink((profile.key, "cyan" if row.candidate else "dim"), *marks),
-            profile.tier.value,
-            size(profile.size_bytes),
-            tokens(row.loaded.plan.context if row.loaded else profile.max_context),
-            _fit(row),
-            profile.backend + origin,
-            f"{profile.host} (remote)" if profile.remote else profile.host,
+            ink((row.model, "cyan" if row.best.candidate else "dim"), *marks),
+            best.tier.value,
+            size(best.size_bytes),
+            tokens(row.loaded.plan.context if row.loaded else best.max_context),
+            _fit(row.best),
+            ", ".join(map(_offer, row.placements)),
+            ", ".join(dict.fromkeys(map(_host, row.placements))),
         )
     return made
 
 
+def _offer(placement: Placement) -> str:
+    """Who offers it, and whose files they are."""
+    profile = placement.profile
+    mark = " ●" if placement.loaded else ""
+    return profile.backend + ("" if profile.origin in ("", profile.backend) else f" ({profile.origin})") + mark
+
+
+def _host(placement: Placement) -> str:
+    return f"{placement.profile.host} (remote)" if placement.profile.remote else placement.profile.host
+
+
 def _place(row: ModelRow) -> tuple[bool, bool, bool, int, int, str]:
     """What can answer now comes first, then by size."""
-    profile = row.profile
-    cannot = row.candidate is None
-    return not profile.installed, cannot, profile.remote, profile.tier.rank, profile.size_bytes, profile.key
+    best = row.best.profile
+    cannot = row.best.candidate is None
+    return not best.installed, cannot, best.remote, best.tier.rank, best.size_bytes, row.model
 
 
-def _fit(row: ModelRow) -> Text:
-    if row.candidate is not None:
-        fit = (row.fit, _COLOURS[row.fit])
-        return ink(fit) if row.fit == "fits" else ink(fit, (f"  {tokens(row.candidate.plan.context)} context", "dim"))
-    if row.rejection is None:
-        return ink((row.fit, "dim"))
-    if row.rejection.reason is RejectionReason.NOT_INSTALLED:
-        return ink((_REJECTED[row.rejection.reason], "dim"))
-    why = " → ".join(text for text in (row.rejection.message, row.rejection.remedy) if text)
-    return ink((_REJECTED[row.rejection.reason], "red"), (f"  {why}", "dim"))
+def _fit(placement: Placement) -> Text:
+    if placement.candidate is not None:
+        fit = (placement.fit, _COLOURS[placement.fit])
+        if placement.fit == "fits":
+            return ink(fit)
+        return ink(fit, (f"  {tokens(placement.candidate.plan.context)} context", "dim"))
+    if placement.rejection is None:
+        return ink((placement.fit, "dim"))
+    reason = placement.rejection.reason
+    if reason is RejectionReason.NOT_INSTALLED:
+        return ink((_REJECTED[reason], "dim"))
+    why = " → ".join(text for text in (placement.rejection.message, placement.rejection.remedy) if text)
+    return ink((_REJECTED[reason], "red"), (f"  {why}", "dim"))

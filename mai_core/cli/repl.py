@@ -166,9 +166,9 @@ class Repl:
         """What completion and the toolbar show; without it the conversation works as well."""
         with suppress(MaiError):
             rows = await self._mai.models()
-            self._keys = tuple(row.profile.key for row in rows if row.profile.installed)
-            self._pinned = next((row.profile.key for row in rows if row.pinned), None)
-            self._model = self._model or next((row.profile.key for row in rows if row.loaded), None)
+            self._keys = tuple(p.profile.key for row in rows for p in row.placements if p.profile.installed)
+            self._pinned = next((row.model for row in rows if row.pinned), None)
+            self._model = self._model or next((row.model for row in rows if row.loaded), None)
             self._session.app.invalidate()
 
     def _toolbar(self) -> FormattedText:

@@ -82,7 +82,7 @@ class Slash:
         if key:
             await self._switch(key)
             return
-        rows = [row for row in await self._mai.models() if row.profile.installed]
+        rows = [row for row in await self._mai.models() if row.best.profile.installed]
         if rows:
             _show(models_view(rows))
         else:

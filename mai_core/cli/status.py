@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from mai_core.policy.resources import Host, MemoryPool
-    from mai_core.runtime.status import Status
+    from mai_core.runtime.status import BackendStatus, Status
 
 __all__ = ["app", "status_view"]
 
@@ -70,7 +70,7 @@ def _print(status: Status, as_json: bool) -> None:
     for fault in status.probe_faults:
         note(f"a sensor failed: {fault}", style="yellow")
     for backend in status.backends:
-        if backend.error:
+        if backend.error and not backend.absent:
             note(f"{backend.name}: {backend.error}", style="yellow")
 
 
@@ -178,8 +178,17 @@ def _short(command: str) -> str:
 
 
 def _backends(status: Status) -> Table:
-    made = table("Backend", "Type", "Host", "Models", right=("Models",))
+    made = table("Backend", "Type", "Host", "Models", "", right=("Models",), wrap=("",), drop=("Type", "Host"))
     for backend in status.backends:
-        models = ink(("unavailable", "red")) if backend.error else str(backend.models)
-        made.add_row(backend.name, backend.kind, f"{backend.host} (remote)" if backend.remote else backend.host, models)
+        host = f"{backend.host} (remote)" if backend.remote else backend.host
+        made.add_row(backend.name, backend.kind, host, *_offered(backend))
     return made
+
+
+def _offered(backend: BackendStatus) -> tuple[str | Text, Text]:
+    """The number of models and what there is to say of them."""
+    if backend.absent:
+        return "–", ink((f"{backend.error}  {backend.note}".strip(), "dim"))
+    if backend.error:
+        return ink(("unavailable", "red")), ink((backend.note, "dim"))
+    return str(backend.models), ink((backend.note, "dim"))

@@ -51,7 +51,8 @@ def switched(pinned: str | None) -> str:
 
 async def obstacle(mai: AsyncMai, key: str) -> str:
     """What keeps the pinned model from answering now, in one line; empty when nothing does."""
-    rejection = next((row.rejection for row in await mai.models() if row.profile.key == key), None)
+    pinned = next((row for row in await mai.models() if row.pinned), None)
+    rejection = pinned.best.rejection if pinned is not None else None
     if rejection is None:
         return ""
     why = " → ".join(text for text in (rejection.message, rejection.remedy) if text)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from mai_core.cli.output import is_fancy, note, out
 from mai_core.cli.waiting import Waiting
 from mai_core.policy.messages import ReasoningDelta, StopReason, TextDelta
+from mai_core.policy.selection import Move
 from mai_core.runtime.turn import FellBack, Fetching, Loading, ModelChosen, Reply, TurnEnd, TurnEvent
 
 if TYPE_CHECKING:
@@ -144,8 +145,9 @@ class TurnView:
         chosen = decision.candidate(decision.choice)
         if chosen is None:
             return
-        if decision.pinned not in (None, chosen.key):
-            rejection = next((r for r in decision.rejections if r.key == decision.pinned), None)
+        if decision.pinned is not None and decision.move is not Move.PIN:
+            ends = f"/{decision.pinned}"
+            rejection = next((r for r in decision.rejections if ends.endswith(f"/{r.key}")), None)
             why = rejection.message if rejection else "it is not on this disk"
             self._tell_once(f"{decision.pinned} cannot answer, {chosen.key} does: {why}")
         if chosen.is_remote:

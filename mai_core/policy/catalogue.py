@@ -13,10 +13,11 @@ from functools import lru_cache
 
 from mai_core.policy.models import KnownModel
 
-__all__ = ["match", "normalise"]
+__all__ = ["match", "normalise", "parameters_in"]
 
 _SEPARATOR = re.compile(r"[\s:@]+|\.(?=(?:i?q\d|[bf]f?(?:16|32)|mxfp4))")
 _PUBLISHER = re.compile(r"^[a-z][a-z0-9-]*_(?=[a-z])")
+_PARAMETERS = re.compile(r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:\.\d+)?)([bm])(?![a-z0-9])")
 _WILD = "*?["
 _BEFORE_WILD = re.compile(r"[^*?[]*")
 
@@ -26,6 +27,14 @@ def normalise(key: str) -> str:
     """The spelling patterns are written in: lower case, ``-`` between the parts, no folder and no ``.gguf``."""
     name = key.strip().lower().replace("\\", "/").rstrip("/").rpartition("/")[2].removesuffix(".gguf")
     return _SEPARATOR.sub("-", name)
+
+
+def parameters_in(key: str) -> float:
+    """The parameters a name tells, such as 7e9 in ``qwen2.5-7b-instruct``; 0 when it tells none."""
+    found = _PARAMETERS.search(normalise(key))
+    if found is None:
+        return 0.0
+    return int(found[1] or 1) * float(found[2]) * (1e9 if found[3] == "b" else 1e6)
 
 
 def match(known: Sequence[KnownModel], key: str) -> KnownModel | None:

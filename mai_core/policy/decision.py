@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from mai_core.policy.arbitration import ARBITERS, without_votes
 from mai_core.policy.feasibility import Situation, feasible
-from mai_core.policy.selection import Ballot, Decision, Move, Ranked, Rejection, SelectionRequest
+from mai_core.policy.placements import is_meant
+from mai_core.policy.selection import Ballot, Candidate, Decision, Move, Ranked, Rejection, SelectionRequest
 from mai_core.policy.stability import StabilityRules, settle
 
 __all__ = ["Vote", "conclude", "decide"]
@@ -39,25 +40,31 @@ def conclude(
 ) -> Decision:
     """The decision that follows from what the strategies answered.
 
-    A person's pin comes before every strategy, as long as the pinned model can run.
+    A person's pin comes before every strategy, as long as the pinned model can run. On which of its placements is for
+    the strategies to say; its others are the first to take over.
     """
-    ranking = ARBITERS[arbiter](ballots) or without_votes(request.candidates)
+    order = ARBITERS[arbiter](ballots) or without_votes(request.candidates)
+    meant = _meant(pinned, order, request.candidates) if pinned is not None else ()
     move, choice, reason = Move.NONE, None, "no model can run"
-    if ranking:
+    if order:
+        stays = not meant or any(ranked.key == request.current for ranked in meant)
         move, choice, reason = settle(
-            ranking, request.candidates, request.current, request.calm_seconds, rules or StabilityRules()
+            meant or order,
+            request.candidates,
+            request.current if stays else None,
+            request.calm_seconds,
+            rules or StabilityRules(),
         )
-        if pinned is not None:
-            if request.candidate(pinned) is not None:
-                move, choice, reason = Move.PIN, pinned, "pinned by you"
-            else:
-                reason = f"{pinned} is pinned but cannot run now; {reason}"
+        if meant:
+            move, reason = Move.PIN, "pinned by you"
+        elif pinned is not None:
+            reason = f"{pinned} is pinned but cannot run now; {reason}"
     return Decision(
         move=move,
         choice=choice,
         reason=reason,
-        ranking=_led_by(choice, ranking, reason),
-        favourite=ranking[0].key if ranking else None,
+        ranking=_led_by(choice, meant, order),
+        favourite=order[0].key if order else None,
         current=request.current,
         pinned=pinned,
         arbiter=arbiter,
@@ -68,8 +75,18 @@ def conclude(
     )
 
 
-def _led_by(choice: str | None, ranking: tuple[Ranked, ...], reason: str) -> tuple[Ranked, ...]:
-    if choice is None or ranking[0].key == choice:
-        return ranking
-    chosen = next((r for r in ranking if r.key == choice), Ranked(choice, 0.0, reason))
-    return (chosen, *(r for r in ranking if r.key != choice))
+def _meant(pinned: str, order: Sequence[Ranked], candidates: Sequence[Candidate]) -> tuple[Ranked, ...]:
+    """The placements of the pinned model in the arbiter's order, those nobody voted for last."""
+    keys = [c.key for c in candidates if is_meant(pinned, key=c.key, model=c.model or c.key, backend=c.backend)]
+    voted = [ranked for ranked in order if ranked.key in keys]
+    return (*voted, *(Ranked(key, 0.0, "") for key in keys if all(key != ranked.key for ranked in voted)))
+
+
+def _led_by(choice: str | None, meant: Sequence[Ranked], order: Sequence[Ranked]) -> tuple[Ranked, ...]:
+    """The choice, then the other placements of what was pinned, then the rest of the order."""
+    if choice is None:
+        return ()
+    if not meant and order[0].key == choice:
+        return tuple(order)
+    places = {ranked.key: ranked for ranked in (*meant, *order)}
+    return (places.pop(choice, Ranked(choice, 0.0, "")), *places.values())

@@ -57,6 +57,7 @@ class Situation:
     health     1 for a model that works, 0 for one that is kept out after failures; absent means 1
     speeds     what was measured on this machine, by key
     not_chat   keys of models that do not converse
+    unavailable  backends that cannot be reached, and why
     """
 
     models: tuple[ModelProfile, ...]
@@ -69,6 +70,7 @@ class Situation:
     health: Mapping[str, float] = field(default_factory=dict)
     speeds: Mapping[str, MeasuredSpeed] = field(default_factory=dict)
     not_chat: frozenset[str] = frozenset()
+    unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,13 @@ def _exclusion(model: ModelProfile, situation: Situation) -> Rejection | None:
             message="runs on another machine, and privacy is local-only",
             remedy="mai config set privacy any",
         )
+    if model.backend in situation.unavailable:
+        return Rejection(
+            key=model.key,
+            reason=RejectionReason.UNAVAILABLE,
+            message=situation.unavailable[model.backend],
+            remedy="it is tried again by itself",
+        )
     if missing := needed - model.capabilities:
         return Rejection(
             key=model.key,
@@ -214,10 +223,14 @@ def _plans(wanted: int, minimum: int) -> Iterator[tuple[LoadPlan, Rung]]:
 
 
 def _resident(model: ModelProfile, situation: Situation) -> LoadedModel | None:
-    """The roomiest instance already in memory, unless its host is in trouble: then everything is judged anew."""
-    if situation.snapshot.calm_seconds <= 0.0 and not model.remote:
-        return None
-    instances = [m for m in situation.loaded if m.key == model.key and m.backend == model.backend]
+    """The roomiest instance already in memory.
+
+    While its host is in trouble those that Mai loaded are judged anew; leaving the others alone would free nothing.
+    """
+    anew = situation.snapshot.calm_seconds <= 0.0 and not model.remote
+    instances = [
+        m for m in situation.loaded if m.key == model.key and m.backend == model.backend and not (m.owned and anew)
+    ]
     return max(instances, key=lambda m: m.plan.context, default=None)
 
 
@@ -239,8 +252,9 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
         kept = _Fit(instance.plan, instance.footprint, rung, spare, resident=True)
         if enough:
             return kept
-    if model.remote:
-        return _Fit(LoadPlan(context=wanted), Footprint(), Rung.FULL, 1.0)
+    if (model.remote and pool is None) or not model.size_bytes:
+        # Nobody here knows that machine's memory, or what the model takes of it: the server itself will say.
+        return kept or _Fit(LoadPlan(context=wanted), Footprint(), Rung.FULL, 1.0)
     if host is None or pool is None:
         return kept or Rejection(
             key=model.key,
@@ -259,12 +273,17 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
     return kept or Rejection(
         key=model.key,
         reason=RejectionReason.MEMORY,
-        message=f"needs {_gib(footprint.ram)} of {pool.name} at its smallest, {_gib(max(0, budget))} can be had",
+        message=f"needs {_gib(footprint.ram)} of {_where(pool.name, host)} at its smallest, "
+        f"{_gib(max(0, budget))} can be had",
         remedy=f"free {_gib(footprint.ram - budget)} of memory, or use a smaller model",
         needed=footprint.ram,
         available=max(0, budget),
         pool=pool.name,
     )
+
+
+def _where(pool: str, host: Host) -> str:
+    return pool if host.name == "local" else f"{pool} on {host.name}"
 
 
 def _slow_fit(model: ModelProfile, situation: Situation) -> _Fit | None:
@@ -294,6 +313,7 @@ def _candidate(model: ModelProfile, fit: _Fit, situation: Situation) -> Candidat
     tokens_price = (model.price_in * features.prompt_tokens + model.price_out * features.reply_tokens) / 1e6
     return Candidate(
         key=model.key,
+        model=model.model or model.key,
         backend=model.backend,
         host=model.host,
         tier=model.tier,

@@ -37,9 +37,9 @@ def predict_footprint(model: ModelProfile, plan: LoadPlan) -> Footprint:
     """What loading ``model`` by ``plan`` takes on a machine without a GPU.
 
     Weights are mapped from their file; the cache, compute buffers, vocabulary and repacked weights are anonymous.
-    A model without a readable header gets a cautious guess from its size.
+    A model without a readable header gets a cautious guess from its size; nothing is said of one of unknown size.
     """
-    if model.remote:
+    if not model.size_bytes:
         return Footprint()
     shape = model.architecture
     if shape is None:

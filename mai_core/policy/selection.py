@@ -37,6 +37,7 @@ class Rung(StrEnum):
 class Candidate:
     """A model that can run now, loaded as ``plan`` says.
 
+    model               name shared by all placements of one model; a candidate is one placement
     quality             probability in [0, 1] that it answers this turn well
     load_seconds        until it is ready; 0 when it is loaded and the loaded context suffices
     prefill_seconds     until it has read the conversation
@@ -48,6 +49,7 @@ class Candidate:
     """
 
     key: str
+    model: str = ""
     backend: str = ""
     host: str = "local"
     tier: Tier = Tier.SMALL
@@ -78,6 +80,7 @@ class RejectionReason(StrEnum):
     BROKEN = "broken"
     PRIVACY = "privacy"
     UNKNOWN_HOST = "unknown-host"
+    UNAVAILABLE = "unavailable"
     NOT_CHAT = "not-chat"
 
 

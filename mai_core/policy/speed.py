@@ -14,6 +14,11 @@ BYTES_PER_SECOND = 10e9
 FLOPS_PER_CORE = 45e9
 LOAD_SECONDS = 0.2
 LOAD_SECONDS_PER_BYTE = 2.6e-9
+# What is tried first of servers elsewhere and nothing is known of: a hosted model of medium size, cautiously.
+REMOTE_PROMPT_TPS = 1000.0
+REMOTE_TPS = 40.0
+# A model nobody has told the size of: 8 B parameters in 4 bits.
+UNKNOWN_BYTES = 5_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +44,13 @@ def expected_speed(model: ModelProfile, cores: int, measured: MeasuredSpeed | No
 
     Writing a token reads every weight once, so it is bound by memory bandwidth; reading a prompt takes two
     floating-point operations per weight and token, so it is bound by compute. A measured figure replaces its
-    estimate.
+    estimate. Another machine's processor and GPU are not known here: its models get one cautious figure until measured.
     """
-    size = max(model.size_bytes, 1)
-    parameters = model.parameters or size * 1.6
     known = measured or MeasuredSpeed()
+    if model.remote:
+        return Speed(known.prompt_tps or REMOTE_PROMPT_TPS, known.generation_tps or REMOTE_TPS, known.load_seconds)
+    size = model.size_bytes or round(model.parameters / 1.6) or UNKNOWN_BYTES
+    parameters = model.parameters or size * 1.6
     return Speed(
         prompt_tps=known.prompt_tps or max(1.0, FLOPS_PER_CORE * cores / (2.0 * parameters)),
         generation_tps=known.generation_tps or max(0.05, BYTES_PER_SECOND / size),

@@ -60,6 +60,7 @@ class Answer:
     receipt: Receipt = field(default_factory=Receipt)
     first_token: float | None = None
     decision: Decision | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
     unchecked: int = 0
 
 
@@ -124,7 +125,7 @@ class Answering:
             except MaiError as error:
                 attempts.failed.append((key, error))
                 if not isinstance(error, ContextExceeded):  # the message was too long; the model is well
-                    await self._decider.failed(key, candidate.backend, f"{type(error).__name__}: {error.message}")
+                    await self._decider.failed(key, candidate.backend, error)
                 self._next_step(attempts, models[key], plan, error, models)
                 emit(FellBack(key, error, attempts.queue[0] if attempts.queue else None))
             else:
@@ -200,7 +201,7 @@ class Answering:
             raise GenerationError(f"the backend {model.backend} failed: {type(error).__name__}: {error}") from error
         if answer.stop is None:
             raise GenerationError(f"{model.key} stopped without an end")
-        if not answer.text.strip():
+        if not answer.text.strip() and not answer.tool_calls:
             answer.text, answer.stop = "", None
             raise GenerationError(f"{model.key} answered nothing")
 
@@ -208,6 +209,8 @@ class Answering:
         if answer.first_token is None:
             answer.first_token = self._clock()
         emit(event)
+        if isinstance(event, ToolCall):
+            answer.tool_calls += (event,)
         if not isinstance(event, TextDelta):
             return
         answer.text += event.text

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from mai_core.errors import MaiError, UnknownModel
-from mai_core.plugin.interfaces import Backend, ModelFetcher
-from mai_core.policy.catalogue import match
-from mai_core.policy.models import KnownModel, ModelProfile, Tier
+from mai_core.errors import BackendError, BackendUnavailable, EngineAbsent, MaiError, UnknownModel
+from mai_core.plugin.interfaces import Backend, ModelFetcher, StatusNote
+from mai_core.policy.catalogue import match, parameters_in
+from mai_core.policy.models import KnownModel, LoadedModel, ModelProfile, Tier
+from mai_core.policy.placements import is_meant, placed
 from mai_core.runtime.status import BackendStatus
 
 __all__ = ["Catalog"]
@@ -21,14 +22,15 @@ log = logging.getLogger("mai.catalog")
 
 LISTING_SECONDS = 10.0
 FRESH_SECONDS = 30.0
-FIRST_SECONDS = 2.0
+GRACE_SECONDS = 1.0
 
 
 class Catalog:
     """Every model of every backend, under one unique key each.
 
-    A backend that fails or hangs keeps the rows it gave last and is named in ``statuses``. All are asked at once, each
-    on its own deadline, and nobody waits long for one as long as another has models to offer.
+    A backend that fails or hangs keeps the rows it gave last and is named in ``statuses``; until it lists them again
+    they are out of the race. All are asked at once, each on its own deadline, and nobody waits long for one as long as
+    another has models to offer.
     """
 
     def __init__(
@@ -42,7 +44,10 @@ class Catalog:
         self._known = tuple(known)
         self._clock = clock
         self._rows: dict[str, tuple[ModelProfile, ...]] = {}
-        self._errors: dict[str, str] = {}
+        self._errors: dict[str, MaiError] = {}
+        self._own: dict[str, ModelProfile] = {}
+        self._keys: dict[tuple[str, str], str] = {}
+        self._some = asyncio.Event()
         self._refreshed_at = float("-inf")
         self._listed_once = False
         self._refreshing: asyncio.Task[None] | None = None
@@ -73,31 +78,53 @@ class Catalog:
                 host=backend.host,
                 remote=backend.remote,
                 models=len(self._rows.get(name, ())),
-                error=self._errors.get(name, ""),
+                error=str(self._errors.get(name, "")),
+                absent=isinstance(self._errors.get(name), EngineAbsent),
+                note=backend.note if isinstance(backend, StatusNote) else "",
             )
             for name, backend in self._backends.items()
         )
 
+    @property
+    def unavailable(self) -> Mapping[str, str]:
+        """The backends whose models are out of the race until they list them again, and why."""
+        return {name: error.message for name, error in self._errors.items()}
+
+    def unreachable(self, backend: str, error: MaiError) -> None:
+        """A backend was found gone while it was used: its models are out until it has been asked again, soon."""
+        self._errors[backend] = error
+        self._refreshed_at = float("-inf")
+
+    def own(self, model: ModelProfile) -> ModelProfile:
+        """A model as its backend lists it, which may know it by another key."""
+        return self._own.get(model.key, model)
+
+    def known_as(self, loaded: LoadedModel) -> LoadedModel:
+        """A loaded model under the key it has here."""
+        key = self._keys.get((loaded.backend, loaded.key), loaded.key)
+        return loaded if key == loaded.key else replace(loaded, key=key)
+
     async def current(self) -> tuple[ModelProfile, ...]:
         """The models, listed now for the first time, later from memory while a refresh runs in the background.
 
-        The first time ends after two seconds when some backend has answered with models; the others' come later.
+        The first time ends a second after some backend has answered with models; the others' come later.
         """
         if self._refreshing is None and self._clock() - self._refreshed_at > FRESH_SECONDS:
             self._refreshing = asyncio.create_task(self.refresh())
             self._refreshing.add_done_callback(self._background_done)
         refreshing = self._refreshing
         if refreshing is not None and not self._listed_once:
-            await asyncio.wait([refreshing], timeout=FIRST_SECONDS)
-            if not any(self._rows.values()):
-                await asyncio.wait([refreshing])
+            some = asyncio.create_task(self._some.wait())
+            await asyncio.wait([refreshing, some], return_when=asyncio.FIRST_COMPLETED)
+            some.cancel()
+            await asyncio.wait([refreshing], timeout=GRACE_SECONDS)
             self._listed_once = True
         return self._models
 
     async def refresh(self) -> None:
         """Ask every backend what it has."""
         await asyncio.gather(*(self._ask(name, backend) for name, backend in self._backends.items()))
-        self._models = self._merged()
+        self._merge()
         self._listed_once = True
         self._refreshed_at = self._clock()
 
@@ -110,12 +137,13 @@ class Catalog:
     def resolve(self, key: str) -> ModelProfile:
         """The model a person means by ``key``: exact, in any case, or the only one that begins with or holds it.
 
-        Raises ``UnknownModel`` naming the nearest keys.
+        ``backend/key`` says which of its placements. Raises ``UnknownModel`` naming the nearest keys.
         """
         wanted = key.strip().lower()
         by_key = {m.key.lower(): m for m in self._models}
-        if wanted in by_key:
-            return by_key[wanted]
+        by_place = {f"{m.backend}/{m.key}".lower(): m for m in self._models}
+        if (model := by_key.get(wanted) or by_place.get(wanted)) is not None:
+            return model
         for found in (
             [m for k, m in by_key.items() if k.startswith(wanted)],
             [m for k, m in by_key.items() if wanted in k],
@@ -124,6 +152,19 @@ class Catalog:
             if wanted and len(installed) == 1:
                 return installed[0]
         raise UnknownModel(f'no model "{key}"', remedy=self._nearest(wanted, by_key))
+
+    def pin(self, key: str) -> str:
+        """What to keep of a person's ``key``: the model's key, or ``backend/key`` when it was typed so.
+
+        Raises ``UnknownModel`` naming the nearest keys.
+        """
+        model = self.resolve(key)
+        place = f"{model.backend}/{model.key}"
+        return place if key.strip().lower() == place.lower() else model.key
+
+    def meant(self, pinned: str) -> tuple[ModelProfile, ...]:
+        """The placements a pin speaks of."""
+        return tuple(m for m in self._models if is_meant(pinned, key=m.key, model=m.model, backend=m.backend))
 
     def _nearest(self, wanted: str, by_key: Mapping[str, ModelProfile]) -> str:
         holding = [k for k in by_key if wanted and wanted in k]
@@ -141,35 +182,42 @@ class Catalog:
             rows = tuple(await asyncio.wait_for(backend.models(), LISTING_SECONDS))
             if strange := next((row for row in rows if not isinstance(row, ModelProfile)), None):
                 raise TypeError(f"listed a {type(strange).__name__}, not a ModelProfile")
-            self._rows[name] = rows
-            self._models = self._merged()
-            self._errors.pop(name, None)
         except MaiError as error:
-            self._errors[name] = str(error)
+            fault: MaiError = error
         except TimeoutError:
-            self._errors[name] = f"did not list its models within {LISTING_SECONDS:.0f} s"
+            fault = BackendUnavailable(f"did not list its models within {LISTING_SECONDS:.0f} s")
         except Exception as error:  # noqa: BLE001 - a third party's backend; it is named and left out
-            self._errors[name] = f"{type(error).__name__}: {error}"
-        if name in self._errors:
-            log.warning("backend lists no models", extra={"backend": name, "error": self._errors[name]})
+            fault = BackendError(f"{type(error).__name__}: {error}")
+        else:
+            self._rows[name] = rows
+            self._errors.pop(name, None)
+            self._merge()
+            if rows:
+                self._some.set()
+            return
+        self._errors[name] = fault
+        if not isinstance(fault, EngineAbsent):
+            log.warning("backend lists no models", extra={"backend": name, "error": str(fault)})
 
-    def _merged(self) -> tuple[ModelProfile, ...]:
-        merged: dict[str, ModelProfile] = {}
-        for name in self._backends:
-            for row in self._rows.get(name, ()):
-                key = row.key if row.key not in merged else f"{name}/{row.key}"
-                merged.setdefault(key, self._completed(replace(row, key=key), row.key))
+    def _merge(self) -> None:
+        """Bring the rows of all backends together, and remember by which key each is known where."""
+        rows = [self._completed(row) for name in self._backends for row in self._rows.get(name, ())]
+        pairs = placed(rows, self._known)
+        self._own = {model.key: row for row, model in pairs}
+        self._keys = {(row.backend, row.key): model.key for row, model in pairs}
+        merged = {model.key: model for _, model in pairs}
         fetcher = next((n for n, b in self._backends.items() if isinstance(b, ModelFetcher)), None)
         if fetcher is not None:
             for known in self._known:
                 if known.sources and known.key not in merged:
                     merged[known.key] = _offered(known, fetcher)
-        return tuple(merged.values())
+        self._models = tuple(merged.values())
 
-    def _completed(self, row: ModelProfile, key: str) -> ModelProfile:
-        known = match(self._known, key)
+    def _completed(self, row: ModelProfile) -> ModelProfile:
+        known = match(self._known, row.key)
         if known is None:
-            return replace(row, tier=Tier.of_parameters(row.parameters or row.size_bytes * 1.6))
+            parameters = row.parameters or parameters_in(row.key)
+            return replace(row, parameters=parameters, tier=Tier.of_parameters(parameters or row.size_bytes * 1.6))
         parameters = row.parameters or known.parameters
         return replace(
             row,
@@ -178,7 +226,7 @@ class Catalog:
             tier=known.tier or Tier.of_parameters(parameters or row.size_bytes * 1.6),
             quality=known.quality or row.quality,
             capabilities=row.capabilities | known.capabilities,
-            sha256=row.sha256 or (known.sha256 if known.key == key else ""),
+            sha256=row.sha256 or (known.sha256 if known.key == row.key else ""),
             price_in=row.price_in or known.price_in,
             price_out=row.price_out or known.price_out,
         )
@@ -192,6 +240,7 @@ class Catalog:
 def _offered(known: KnownModel, backend: str) -> ModelProfile:
     return ModelProfile(
         key=known.key,
+        model=known.key,
         backend=backend,
         location=known.sources[0],
         name=known.name,

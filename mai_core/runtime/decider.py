@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from mai_core.errors import BackendUnavailable, MaiError
 from mai_core.plugin.isolation import StrategyRunner
 from mai_core.policy.decision import decide
 from mai_core.policy.explanation import smallest_flip
@@ -67,17 +68,22 @@ class Decider:
             health={key: health_after(times, now) for key, times in failures.items()},
             speeds=speeds,
             not_chat=self._catalog.not_chat,
+            unavailable=self._catalog.unavailable,
         )
 
     async def decide(self, situation: Situation, *, explain: bool = False) -> Decision:
         """The decision; with ``explain`` also the smallest change that would flip it."""
         return await asyncio.to_thread(self._explained if explain else self._decided, situation)
 
-    async def failed(self, key: str, backend: str, error: str) -> None:
-        """Remember that a model failed."""
+    async def failed(self, key: str, backend: str, error: MaiError) -> None:
+        """Remember that a model failed; of one whose backend is gone, that the backend is."""
+        if isinstance(error, BackendUnavailable):
+            self._catalog.unreachable(backend, error)
+            return
         failures = await self._known_failures()
         failures.setdefault(key, []).append(self._now())
-        await asyncio.to_thread(self._store.record_failure, key=key, backend=backend, error=error)
+        told = f"{type(error).__name__}: {error.message}"
+        await asyncio.to_thread(self._store.record_failure, key=key, backend=backend, error=told)
 
     async def worked(self, key: str) -> None:
         """Forget a model's failures: it answered, or the person asked for it."""

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mai_core.errors import StoreError
-from mai_core.policy.messages import Conversation, Message, Role, StopReason
+from mai_core.policy.messages import Conversation, Message, Role, StopReason, ToolCall
 
 __all__ = ["FORMAT", "VERSION", "from_dict", "from_json", "to_dict", "to_json", "to_markdown"]
 
@@ -30,6 +30,12 @@ class _Exported(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
+class _ExportedCall(_Exported):
+    id: str
+    name: str
+    arguments: str
+
+
 class _ExportedMessage(_Exported):
     id: Annotated[int, Field(ge=0, lt=2**53)]
     role: Role
@@ -38,6 +44,8 @@ class _ExportedMessage(_Exported):
     stop: StopReason | None = None
     pinned: bool = False
     created: float = 0.0
+    tool_calls: list[_ExportedCall] = []
+    tool_call_id: str = ""
 
 
 class _ExportedConversation(_Exported):
@@ -68,6 +76,10 @@ def to_dict(conversation: Conversation) -> dict[str, Any]:
                 "stop": message.stop.value if message.stop else None,
                 "pinned": message.pinned,
                 "created": message.created,
+                "tool_calls": [
+                    {"id": call.id, "name": call.name, "arguments": call.arguments} for call in message.tool_calls
+                ],
+                "tool_call_id": message.tool_call_id,
             }
             for message in conversation.messages
         ],
@@ -106,8 +118,13 @@ def from_dict(data: object) -> Conversation:
         title=exported.title,
         created=exported.created,
         updated=exported.updated,
-        messages=tuple(Message(**dict(message)) for message in exported.messages),
+        messages=tuple(_message(message) for message in exported.messages),
     )
+
+
+def _message(exported: _ExportedMessage) -> Message:
+    calls = tuple(ToolCall(**dict(call)) for call in exported.tool_calls)
+    return Message(**dict(exported) | {"tool_calls": calls})
 
 
 def to_markdown(conversation: Conversation, *, zone: tzinfo | None = None) -> str:
@@ -129,8 +146,8 @@ def to_markdown(conversation: Conversation, *, zone: tzinfo | None = None) -> st
 _ENDINGS = {
     StopReason.LENGTH: "cut off at the longest reply allowed",
     StopReason.CONTEXT: "cut off at the end of the context window",
-    StopReason.REPEATED: "cut off where it began to repeat itself",
     StopReason.REPEATED: "stopped because it repeated itself",
+    StopReason.TOOLS: "waiting for a tool",
     StopReason.CANCELLED: "stopped by the reader",
     StopReason.FAILED: "cut off by a failure",
 }

@@ -70,6 +70,8 @@ class AsyncMai:
             parts.backends,
             snapshot=lambda: asyncio.to_thread(self._monitor.refresh),
             limits=limits,
+            own=self._catalog.own,
+            known_as=self._catalog.known_as,
             on_load=self._loaded,
         )
         decider = Decider(
@@ -323,7 +325,13 @@ class AsyncMai:
         self._keep_decision(name, asked, answer)
 
     def _keep_text(self, name: str, answer: Answer) -> Message:
-        message = Message(role=Role.ASSISTANT, content=answer.text, model=answer.model, stop=answer.stop)
+        message = Message(
+            role=Role.ASSISTANT,
+            content=answer.text,
+            model=answer.model,
+            stop=answer.stop,
+            tool_calls=answer.tool_calls,
+        )
         return self.store.append(name, message)
 
     def _keep_decision(self, name: str, asked: Message, answer: Answer) -> None:

@@ -12,13 +12,13 @@ from mai_core.policy.feasibility import Limits, Situation, feasible
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.messages import GenerationOptions, Message
 from mai_core.policy.models import ModelProfile
-from mai_core.policy.selection import Decision, Rejection, RejectionReason
+from mai_core.policy.selection import Decision, Move, Rejection, RejectionReason
 from mai_core.runtime.answering import Answer, Answering, Emit
 from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.decider import Decider
 from mai_core.runtime.monitor import Monitor
 from mai_core.runtime.pool import Pool
-from mai_core.runtime.status import BackendStatus, ModelRow, Status
+from mai_core.runtime.status import BackendStatus, ModelRow, Placement, Status
 from mai_core.runtime.store import Store
 from mai_core.runtime.turn import Fetching, ModelChosen
 
@@ -69,13 +69,15 @@ class ModelManager:
     async def switch_model(self, key: str | None, *, here_only: bool = False) -> str | None:
         """Pin a model for the coming turns, or release the pin with None; returns the full key.
 
+        ``backend/key`` pins one placement of it, ``key`` the model wherever it runs best.
         ``here_only`` pins it for this process alone. Raises ``UnknownModel`` naming the nearest keys.
         """
         resolved = None
         if key is not None:
             await self._catalog.current()
-            resolved = self._catalog.resolve(key).key
-            await self._decider.worked(resolved)
+            resolved = self._catalog.pin(key)
+            for model in self._catalog.meant(resolved):
+                await self._decider.worked(model.key)
         if here_only:
             self.pinned = resolved
         else:
@@ -119,11 +121,11 @@ class ModelManager:
         Loads nothing when nothing fits. Raises ``UnknownModel`` or what the load fails with.
         """
         await self._catalog.current()
-        pinned = self._catalog.resolve(key).key if key else await self.pin()
+        pinned = self._catalog.pin(key) if key else await self.pin()
         situation = await self._decider.situation(TaskFeatures(), current=self.current, pinned=pinned)
         decision = await self._decider.decide(situation)
         candidate = decision.candidate(decision.choice)
-        if candidate is None or (key and candidate.key != pinned):
+        if candidate is None or (key and decision.move is not Move.PIN):
             return None
         model = next(m for m in situation.models if m.key == candidate.key)
         async with self._pool.acquire(model, candidate.plan):
@@ -143,7 +145,7 @@ class ModelManager:
         )
 
     async def models(self) -> tuple[ModelRow, ...]:
-        """Every model and how it stands now."""
+        """Every model, each once with its placements, and how they stand now."""
         await self._catalog.current()
         pinned = await self.pin()
         situation = await self._decider.situation(TaskFeatures(), current=self.current, pinned=pinned)
@@ -151,15 +153,16 @@ class ModelManager:
         candidates = {c.key: c for c in found.candidates}
         rejections = {r.key: r for r in found.rejections}
         loaded = {m.key: m for m in situation.loaded}
-        return tuple(
-            ModelRow(
-                profile=m,
-                candidate=candidates.get(m.key),
-                rejection=rejections.get(m.key),
-                loaded=loaded.get(m.key),
-                pinned=m.key == pinned,
+        meant = {m.key for m in self._catalog.meant(pinned)} if pinned else set()
+        rows: dict[str, list[Placement]] = {}
+        for m in situation.models:
+            placement = Placement(
+                profile=m, candidate=candidates.get(m.key), rejection=rejections.get(m.key), loaded=loaded.get(m.key)
             )
-            for m in situation.models
+            rows.setdefault(m.model, []).append(placement)
+        return tuple(
+            ModelRow.of(placements, pinned=any(p.profile.key in meant for p in placements))
+            for placements in rows.values()
         )
 
     async def pin(self) -> str | None:

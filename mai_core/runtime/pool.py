@@ -21,18 +21,17 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from mai_core.errors import BackendUnavailable, MaiError, OutOfMemory
+from mai_core.errors import BackendUnavailable, OutOfMemory
 from mai_core.plugin.interfaces import Backend
 from mai_core.policy.feasibility import Limits, headroom
 from mai_core.policy.footprint import predict_footprint
 from mai_core.policy.models import Footprint, LoadedModel, LoadPlan, ModelProfile
 from mai_core.policy.resources import ResourceSnapshot
+from mai_core.runtime.residents import Residents
 
 __all__ = ["LoadRecord", "Pool"]
 
 log = logging.getLogger("mai.pool")
-
-LISTING_SECONDS = 5.0
 
 Progress = Callable[[float], None]
 
@@ -68,7 +67,11 @@ class _Load:
 
 
 class Pool:
-    """Models in memory, over all backends."""
+    """Models in memory, over all backends.
+
+    A backend may know a model by another key than the rest of Mai does: ``own`` gives a model as its backend lists it,
+    ``known_as`` a loaded one under the key it has here.
+    """
 
     def __init__(
         self,
@@ -76,10 +79,15 @@ class Pool:
         *,
         snapshot: Callable[[], Awaitable[ResourceSnapshot]],
         limits: Limits,
+        own: Callable[[ModelProfile], ModelProfile] = lambda model: model,
+        known_as: Callable[[LoadedModel], LoadedModel] = lambda loaded: loaded,
         on_load: Callable[[LoadRecord], None] = lambda record: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backends = backends
+        self._residents = Residents(backends)
+        self._own = own
+        self._known_as = known_as
         self._snapshot = snapshot
         self._limits = limits
         self._on_load = on_load
@@ -93,9 +101,9 @@ class Pool:
 
     async def loaded(self) -> tuple[LoadedModel, ...]:
         """What is in memory now, as the backends say, with this pool's leases marked."""
-        found = await asyncio.gather(*(self._listed(name, b) for name, b in self._backends.items()))
         return tuple(
-            replace(m, leased=m.leased or self._leases.get(m.instance, 0) > 0) for models in found for m in models
+            replace(self._known_as(m), leased=m.leased or self._leases.get(m.instance, 0) > 0)
+            for m in await self._residents.all()
         )
 
     @contextlib.asynccontextmanager
@@ -126,10 +134,12 @@ class Pool:
         for load in loads:
             self._cancel(load)
         await asyncio.gather(*(load.task for load in loads if load.task), return_exceptions=True)
+        await self._residents.close()
 
     async def _ready(self, model: ModelProfile, plan: LoadPlan, progress: Progress | None) -> LoadedModel:
         while True:
-            for instance in await self._listed(model.backend, self._backend(model)):
+            self._backend(model)
+            for instance in map(self._known_as, await self._residents.of(model.backend)):
                 fresh = instance.instance not in self._leaving
                 if instance.key == model.key and instance.plan.context >= plan.context and fresh:
                     return instance
@@ -193,11 +203,13 @@ class Pool:
                 await self._make_room(load)
             report(0.0)
             started = self._clock()
-            instance = await self._backend(model).load(model, plan, progress=report)
+            own = await self._backend(model).load(self._own(model), plan, progress=report)
             seconds = self._clock() - started
         except OutOfMemory:
             await self._evict_idle(model.host)
             raise
+        self._residents.add(own)
+        instance = self._known_as(own)
         self._used_at[instance.instance] = next(self._ticks)
         if load.waiting:
             load.held = instance.instance
@@ -264,6 +276,7 @@ class Pool:
             await self._backends[instance.backend].unload(instance.instance)
         finally:
             self._leaving.discard(instance.instance)
+        self._residents.remove(instance)
         self._used_at.pop(instance.instance, None)
         log.info("model unloaded", extra={"model": instance.key, "seconds": round(self._clock() - started, 3)})
         return True
@@ -273,16 +286,3 @@ class Pool:
             return self._backends[model.backend]
         except KeyError:
             raise BackendUnavailable(f"{model.key} belongs to the backend {model.backend}, which is off") from None
-
-    async def _listed(self, name: str, backend: Backend) -> tuple[LoadedModel, ...]:
-        try:
-            async with asyncio.timeout(LISTING_SECONDS):
-                return tuple(await backend.loaded())
-        except MaiError as error:
-            fault = str(error)
-        except TimeoutError:
-            fault = f"no answer within {LISTING_SECONDS:g} s"
-        except Exception as error:  # noqa: BLE001 - a third party's backend; it is named and left out
-            fault = f"{type(error).__name__}: {error}"
-        log.warning("backend cannot say what it has loaded", extra={"backend": name, "error": fault})
-        return ()

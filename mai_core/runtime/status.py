@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mai_core.policy.models import LoadedModel, ModelProfile
@@ -9,12 +10,16 @@ from mai_core.policy.resources import ResourceSnapshot
 from mai_core.policy.selection import Candidate, Rejection, Rung
 from mai_core.runtime.presence import ProcessNote
 
-__all__ = ["BackendStatus", "ModelRow", "Status"]
+__all__ = ["BackendStatus", "ModelRow", "Placement", "Status"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendStatus:
-    """One configured backend; ``error`` says why it offers no models."""
+    """One configured backend.
+
+    ``error`` says why it offers no models; ``absent`` when that is no fault: it is only looked for, and not there.
+    ``note`` is what it has to tell of itself.
+    """
 
     name: str
     kind: str
@@ -22,17 +27,21 @@ class BackendStatus:
     remote: bool
     models: int = 0
     error: str = ""
+    absent: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRow:
-    """One model and how it stands now: a ``candidate`` when it could serve a turn, else a ``rejection``."""
+class Placement:
+    """One backend's offer of a model and how it stands now.
+
+    It is a ``candidate`` when it could serve a turn, else there is a ``rejection``.
+    """
 
     profile: ModelProfile
     candidate: Candidate | None = None
     rejection: Rejection | None = None
     loaded: LoadedModel | None = None
-    pinned: bool = False
 
     @property
     def fit(self) -> str:
@@ -45,6 +54,38 @@ class ModelRow:
                 Rung.SLOW: "slow",
             }[self.candidate.rung]
         return self.rejection.reason.value if self.rejection else "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRow:
+    """One model with all its placements, the one to run it on now first."""
+
+    placements: tuple[Placement, ...]
+    pinned: bool = False
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        return self.best.profile.model or self.best.profile.key
+
+    @property
+    def best(self) -> Placement:
+        """Where it would run now: where it is loaded, else on this machine rather than on another."""
+        return self.placements[0]
+
+    @property
+    def loaded(self) -> LoadedModel | None:
+        """It in memory, wherever that is."""
+        return next((p.loaded for p in self.placements if p.loaded), None)
+
+    @classmethod
+    def of(cls, placements: Iterable[Placement], *, pinned: bool = False) -> ModelRow:
+        """The row of these placements, in whatever order they come."""
+        return cls(placements=tuple(sorted(placements, key=_preference)), pinned=pinned)
+
+
+def _preference(placement: Placement) -> tuple[bool, bool, bool]:
+    return placement.candidate is None, placement.loaded is None, placement.profile.remote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ from mai_core.policy.selection import (
     RejectionReason,
 )
 from mai_core.runtime.presence import ProcessNote
-from mai_core.runtime.status import BackendStatus, ModelRow, Status
+from mai_core.runtime.status import BackendStatus, ModelRow, Placement, Status
 from mai_core.runtime.store import Store
 from mai_core.runtime.turn import (
     Explanation,
@@ -155,7 +155,7 @@ LOADED = LoadedModel(
 def decision(choice: str = SMALL.key, *, pinned: str | None = None) -> Decision:
     order = [choice, *(c.key for c in CANDIDATES if c.key != choice)]
     return Decision(
-        move=Move.PIN if pinned else Move.STAY,
+        move=Move.PIN if pinned == choice else Move.STAY,
         choice=choice,
         reason="you pinned it" if pinned else "good enough for small talk, and already loaded",
         ranking=tuple(Ranked(key, 0.9 - 0.1 * place, "vote") for place, key in enumerate(order)),
@@ -302,21 +302,25 @@ class ScriptedMai:
         by_key = {c.key: c for c in CANDIDATES}
         rejected = {r.key: r for r in REJECTIONS}
         return tuple(
-            ModelRow(
-                profile=profile,
-                candidate=by_key.get(profile.key),
-                rejection=rejected.get(profile.key)
-                or (
-                    None
-                    if profile.installed
-                    else Rejection(
-                        key=profile.key,
-                        reason=RejectionReason.NOT_INSTALLED,
-                        message="not on this disk",
-                        remedy=f"mai pull {profile.key}",
+            ModelRow.of(
+                [
+                    Placement(
+                        profile=profile,
+                        candidate=by_key.get(profile.key),
+                        rejection=rejected.get(profile.key)
+                        or (
+                            None
+                            if profile.installed
+                            else Rejection(
+                                key=profile.key,
+                                reason=RejectionReason.NOT_INSTALLED,
+                                message="not on this disk",
+                                remedy=f"mai pull {profile.key}",
+                            )
+                        ),
+                        loaded=LOADED if profile is SMALL else None,
                     )
-                ),
-                loaded=LOADED if profile is SMALL else None,
+                ],
                 pinned=profile.key == self.pinned,
             )
             for profile in MODELS

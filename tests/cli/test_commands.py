@@ -13,7 +13,7 @@ from mai_core.cli import main
 from mai_core.cli.models import models_view
 from mai_core.policy.models import ModelProfile
 from mai_core.policy.selection import Rejection, RejectionReason
-from mai_core.runtime.status import ModelRow
+from mai_core.runtime.status import ModelRow, Placement
 
 ANSI = "\x1b"
 
@@ -115,10 +115,12 @@ def test_models(mai: Run) -> None:
     assert "needs 40.6 GiB, 3.1 GiB are free → free 37.5 GiB" in told.out
     assert WANTED.key not in told.out
     assert WANTED.key in mai("models", "--all").out
-    rows = {row["profile"]["key"]: row for row in mai("models", "--json").json}
+    rows = {row["model"]: row for row in mai("models", "--json").json}
     assert rows[SMALL.key]["fit"] == "fits"
-    assert rows[HUGE.key]["rejection"]["reason"] == "memory"
-    assert rows[SMALL.key]["loaded"]["plan"]["context"] == 8192
+    [huge], [small] = rows[HUGE.key]["placements"], rows[SMALL.key]["placements"]
+    assert huge["rejection"]["reason"] == "memory"
+    assert small["loaded"]["plan"]["context"] == 8192
+    assert small["profile"]["key"] == SMALL.key
 
 
 def test_status(mai: Run) -> None:
@@ -137,7 +139,7 @@ def test_every_rejection_has_words_for_people() -> None:
     profile = ModelProfile(key="m", backend="b", location="m")
     for reason in RejectionReason:
         rejection = Rejection(key="m", reason=reason, message="the reason")
-        assert models_view([ModelRow(profile=profile, rejection=rejection)]).row_count == 1
+        assert models_view([ModelRow.of([Placement(profile=profile, rejection=rejection)])]).row_count == 1
 
 
 def test_a_pin_that_cannot_be_obeyed_is_told_at_once_and_when_another_answers(mai: Run) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from mai_core.errors import StoreError
 from mai_core.policy.context import ContextState
-from mai_core.policy.messages import Conversation, Message, Role, StopReason
+from mai_core.policy.messages import Conversation, Message, Role, StopReason, ToolCall
 from mai_core.runtime.store import search as index
 from mai_core.runtime.store.codec import decode, encode
 from mai_core.runtime.store.database import Database
@@ -21,8 +21,16 @@ __all__ = ["ConversationSummary", "Conversations"]
 log = logging.getLogger("mai.store")
 
 MOST_NEAR = 4
-COLUMNS = "id, role, pinned, model, stop, created, content"
-MessageRow = tuple[int, str, int, str, str | None, float, str]
+COLUMNS = "id, role, pinned, model, stop, created, content, tools"
+MessageRow = tuple[int, str, int, str, str | None, float, str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tools:
+    """What a message has to do with tools: the calls it makes, or the one it answers."""
+
+    calls: tuple[ToolCall, ...] = ()
+    answers: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +185,9 @@ def _insert(connection: sqlite3.Connection, conversation: Conversation, now: flo
 def _add(connection: sqlite3.Connection, conversation_id: str, message: Message) -> Message:
     """Write a message as it is, but for text no file can hold."""
     stored = replace(message, content=storable(message.content), model=storable(message.model))
+    tools = _Tools(stored.tool_calls, stored.tool_call_id)
     number = connection.execute(
-        f"INSERT INTO messages (conversation, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO messages (conversation, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             conversation_id,
             stored.id,
@@ -188,6 +197,7 @@ def _add(connection: sqlite3.Connection, conversation_id: str, message: Message)
             stored.stop.value if stored.stop else None,
             stored.created,
             stored.content,
+            encode(tools) if tools != _Tools() else None,
         ),
     ).lastrowid
     connection.execute("UPDATE conversations SET newest = ? WHERE id = ?", (number, conversation_id))
@@ -241,7 +251,8 @@ def _read(connection: sqlite3.Connection, conversation_id: str) -> Conversation:
 
 
 def _message(row: MessageRow) -> Message:
-    id, role, pinned, model, stop, created, content = row
+    id, role, pinned, model, stop, created, content, written = row
+    tools = decode(_Tools, written) if written else _Tools()
     return Message(
         id=id,
         role=Role(role),
@@ -250,6 +261,8 @@ def _message(row: MessageRow) -> Message:
         stop=StopReason(stop) if stop else None,
         created=created,
         content=content,
+        tool_calls=tools.calls,
+        tool_call_id=tools.answers,
     )
 
 

@@ -93,6 +93,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        # ``tools`` is the JSON of what a message has to do with tools, NULL for almost all.
+        "ALTER TABLE messages ADD COLUMN tools TEXT",
+    ),
 )
 
 

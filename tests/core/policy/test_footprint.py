@@ -107,9 +107,9 @@ def test_a_quantised_cache_takes_seventeen_thirty_seconds_of_it() -> None:
     assert packed / whole == pytest.approx(17 / 32)
 
 
-def test_a_remote_model_takes_nothing_here() -> None:
-    remote = ModelProfile(key="m", backend="b", location="m", size_bytes=10**10, remote=True)
-    assert predict_footprint(remote, LoadPlan(context=8192)) == Footprint()
+def test_of_a_model_of_unknown_size_nothing_is_claimed() -> None:
+    unknown = ModelProfile(key="m", backend="b", location="m")
+    assert predict_footprint(unknown, LoadPlan(context=8192)) == Footprint()
 
 
 def test_an_unreadable_header_is_guessed_with_caution() -> None:

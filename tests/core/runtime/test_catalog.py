@@ -37,7 +37,7 @@ def keys(models: Sequence[ModelProfile]) -> list[str]:
 
 
 async def test_a_hanging_backend_hides_no_others_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.05)
     monkeypatch.setattr(module, "LISTING_SECONDS", 0.4)
     catalog = catalog_of(Hanging.of(name="stuck"), backend("a", name="fine"))
     started = time.monotonic()
@@ -52,7 +52,7 @@ async def test_a_hanging_backend_hides_no_others_models(monkeypatch: pytest.Monk
 
 
 async def test_nobody_is_told_of_no_models_while_some_may_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.01)
 
     class Slow(FakeBackend):
         async def models(self) -> Sequence[ModelProfile]:

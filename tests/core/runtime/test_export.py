@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mai_core.errors import StoreError
-from mai_core.policy.messages import Conversation, Message, Role, StopReason
+from mai_core.policy.messages import Conversation, Message, Role, StopReason, ToolCall
 from mai_core.runtime.export import from_dict, from_json, to_dict, to_json, to_markdown
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -24,6 +24,8 @@ CONTENT = st.builds(
     model=st.text(),
     stop=st.none() | st.sampled_from(StopReason),
     created=FINITE,
+    tool_calls=st.lists(st.builds(ToolCall, id=st.text(), name=st.text(), arguments=st.text()), max_size=2).map(tuple),
+    tool_call_id=st.text(),
 )
 CONVERSATIONS = st.builds(
     lambda messages, ids, **rest: Conversation(
@@ -81,6 +83,8 @@ def test_the_format_is_this_one() -> None:
                 "stop": None,
                 "pinned": True,
                 "created": 1_800_000_000.0,
+                "tool_calls": [],
+                "tool_call_id": "",
             },
             {
                 "id": 2,
@@ -90,6 +94,8 @@ def test_the_format_is_this_one() -> None:
                 "stop": "stop",
                 "pinned": False,
                 "created": 1_800_000_060.0,
+                "tool_calls": [],
+                "tool_call_id": "",
             },
         ],
     }

@@ -242,7 +242,7 @@ async def test_another_backends_failure_to_unload_is_not_this_models() -> None:
 async def test_a_backend_that_cannot_list_what_it_has_hides_nobody_elses(
     manner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mai_core.runtime.pool.LISTING_SECONDS", 0.05)
+    monkeypatch.setattr("mai_core.runtime.residents.PATIENCE_SECONDS", 0.05)
 
     class Broken(FakeBackend):
         async def loaded(self) -> Sequence[LoadedModel]:
@@ -255,6 +255,7 @@ async def test_a_backend_that_cannot_list_what_it_has_hides_nobody_elses(
     [model] = await backend.models()
     await use(pool, model)
     assert [m.key for m in await pool.loaded()] == ["a"]
+    await pool.close()
 
 
 async def test_an_unknown_backend_is_unavailable() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from mai_core.errors import StoreError
 from mai_core.policy.context import ContextState, Receipt
 from mai_core.policy.features import TaskFeatures
-from mai_core.policy.messages import Conversation, Message, Role, StopReason, Usage
+from mai_core.policy.messages import Conversation, Message, Role, StopReason, ToolCall, Usage
 from mai_core.policy.models import Footprint
 from mai_core.policy.selection import Decision, Move
 from mai_core.policy.speed import MeasuredSpeed
@@ -542,3 +542,12 @@ def test_a_closed_store_says_so(store: Store) -> None:
     store.close()
     with pytest.raises(StoreError, match="closed"):
         store.pinned()
+
+
+def test_what_a_message_has_to_do_with_tools_is_kept(store: Store) -> None:
+    conversation = store.new_conversation()
+    call = ToolCall(id="1", name="weather", arguments='{"city": "Paris\ud800"}')
+    asked = store.append(conversation.id, replace(reply(""), tool_calls=(call,), stop=StopReason.TOOLS))
+    told = store.append(conversation.id, Message(role=Role.TOOL, content="rain", tool_call_id="1"))
+    assert store.conversation(conversation.id).messages == (asked, told)
+    assert asked.tool_calls == (call,)

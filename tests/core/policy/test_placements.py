@@ -1,0 +1,126 @@
+"""The same weights under several names are one model; other weights never are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mai_core.policy.catalogue import parameters_in
+from mai_core.policy.models import KnownModel, ModelProfile
+from mai_core.policy.placements import is_meant, placed
+
+KNOWN = (
+    KnownModel(key="qwen2.5-coder-0.5b-instruct", patterns=("qwen2.5-coder-0.5b-instruct*", "qwen2.5-coder-0.5b")),
+    KnownModel(key="smollm2-135m-instruct", patterns=("smollm2-135m-instruct*",)),
+)
+SIZE = 491_400_032
+
+
+def row(backend: str, key: str, size: int = 0, quantisation: str = "", sha256: str = "") -> ModelProfile:
+    return ModelProfile(
+        key=key, backend=backend, location=key, size_bytes=size, quantisation=quantisation, sha256=sha256
+    )
+
+
+FILE = row("embedded", "qwen2.5-coder-0.5b-instruct-q4_k_m", SIZE, "Q4_K_M")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        row("lmstudio", "qwen2.5-coder-0.5b-instruct", SIZE, "Q4_K_M"),
+        row("lmstudio", "qwen/qwen2.5-coder-0.5b-instruct@q4_k_m", SIZE),
+        row("ollama", "qwen2.5-coder:0.5b", SIZE + 2000, "Q4_K_M"),
+        row("ollama", "qwen2.5-coder:0.5b-instruct-q4_K_M"),
+        row("server", "Qwen2.5-Coder-0.5B-Instruct-Q4_K_M.gguf"),
+    ],
+)
+def test_one_model_by_many_names(other: ModelProfile) -> None:
+    [_, first], [_, second] = placed([FILE, other], KNOWN)
+    assert first.model == second.model == FILE.key
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        row("lmstudio", "qwen2.5-coder-0.5b-instruct", SIZE, "Q8_0"),
+        row("ollama", "qwen2.5-coder:0.5b", 2 * SIZE),
+        row("vllm", "Qwen/Qwen2.5-Coder-0.5B-Instruct"),
+        row("lmstudio", "qwen2.5-coder-0.5b-instruct-roleplay", SIZE, "Q4_K_M"),
+        row("lmstudio", "qwen2.5-coder-1.5b-instruct", SIZE, "Q4_K_M"),
+    ],
+)
+def test_other_weights_stay_apart(other: ModelProfile) -> None:
+    [_, first], [_, second] = placed([FILE, other], KNOWN)
+    assert first.model != second.model
+
+
+def test_a_digest_decides_alone() -> None:
+    one, two = replace(FILE, sha256="a" * 64), row("ollama", FILE.key, SIZE, "Q4_K_M", sha256="b" * 64)
+    [_, first], [_, second] = placed([one, two], KNOWN)
+    assert first.model != second.model
+    [_, first], [_, second] = placed([one, replace(two, sha256=one.sha256)], KNOWN)
+    assert first.model == second.model
+
+
+def test_the_second_of_one_name_gets_its_backend_in_front() -> None:
+    rows = [row("one", "m", 10, "Q8_0"), row("two", "m", 10, "Q8_0"), row("two", "m", 10, "Q8_0")]
+    pairs = placed(rows, ())
+    assert [(own.key, named.key, named.model) for own, named in pairs] == [("m", "m", "m"), ("m", "two/m", "m")]
+
+
+NAMES = st.sampled_from(["a-7b-q4_k_m", "a-7b", "a:7b", "b-1b-q8_0", "org/a-7b", "m"])
+ROWS = st.lists(
+    st.builds(
+        row,
+        st.sampled_from(["one", "two", "three"]),
+        NAMES,
+        st.sampled_from([0, 1000, 1001, 4000]),
+        st.sampled_from(["", "Q4_K_M", "Q8_0"]),
+        st.sampled_from(["", "a" * 64, "b" * 64]),
+    ),
+    max_size=8,
+)
+
+
+@given(ROWS)
+def test_keys_are_unique_and_every_model_is_one_of_them(rows: list[ModelProfile]) -> None:
+    pairs = placed(rows, KNOWN)
+    keys = [named.key for _, named in pairs]
+    assert len(set(keys)) == len(keys)
+    assert {named.model for _, named in pairs} <= set(keys)
+    assert {(own.backend, own.key) for own, _ in pairs} == {(r.backend, r.key) for r in rows}
+
+
+@given(ROWS)
+def test_a_pin_means_its_own_placements_and_no_others(rows: list[ModelProfile]) -> None:
+    models = [named for _, named in placed(rows, KNOWN)]
+    for model in models:
+
+        def meant(pinned: str) -> list[ModelProfile]:
+            return [m for m in models if is_meant(pinned, key=m.key, model=m.model, backend=m.backend)]
+
+        assert model in meant(model.key)
+        assert {m.model for m in meant(model.model)} == {model.model}
+        assert len(meant(model.model)) == sum(m.model == model.model for m in models)
+        if model.key != model.model:
+            assert meant(model.key) == [model]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("Qwen/Qwen2.5-7B-Instruct", 7e9),
+        ("smollm2:135m", 135e6),
+        ("qwen2.5-coder:0.5b-instruct-q4_K_M", 0.5e9),
+        ("mixtral-8x7b-instruct", 56e9),
+        ("gpt-4o", 0.0),
+        ("phi-4", 0.0),
+        ("model-b7b", 0.0),
+    ],
+)
+def test_names_tell_parameters(name: str, parameters: float) -> None:
+    assert parameters_in(name) == pytest.approx(parameters)

@@ -1,0 +1,104 @@
+"""What is in memory is asked anew each time, and a backend that is slow to say slows nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from mai_core.errors import BackendUnavailable, EngineAbsent
+from mai_core.policy.models import LoadedModel, LoadPlan
+from mai_core.runtime import residents as module
+from mai_core.runtime.residents import Residents
+from mai_core.testing import FakeBackend, FakeModel
+
+
+class Slow(FakeBackend):
+    """Answers when it is let."""
+
+    let: asyncio.Event
+    asked = 0
+
+    async def loaded(self) -> Sequence[LoadedModel]:
+        self.asked += 1
+        await self.let.wait()
+        return await super().loaded()
+
+
+def slow() -> Slow:
+    backend = Slow.of(FakeModel.named("s"), name="slow")
+    assert isinstance(backend, Slow)
+    backend.let = asyncio.Event()
+    return backend
+
+
+async def load(backend: FakeBackend) -> LoadedModel:
+    [model] = await backend.models()
+    return await backend.load(model, LoadPlan(context=1024))
+
+
+async def test_who_is_late_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.1)
+    late, fine = slow(), FakeBackend.of(FakeModel.named("f"), name="fine")
+    mine, theirs = await load(fine), await load(late)
+    residents = Residents({"slow": late, "fine": fine})
+    assert await residents.all() == (mine,)
+    started = time.monotonic()
+    for _ in range(20):
+        assert await residents.all() == (mine,)
+    assert time.monotonic() - started < 0.1
+    assert late.asked == 1
+    late.let.set()
+    async with asyncio.timeout(5):
+        while theirs not in await residents.all():
+            await asyncio.sleep(0.001)
+    await residents.close()
+
+
+async def test_what_was_done_here_is_known_though_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
+    late = slow()
+    loaded = await load(late)
+    residents = Residents({"slow": late})
+    residents.add(loaded)
+    residents.add(loaded)
+    assert await residents.of("slow") == (loaded,)
+    residents.remove(loaded)
+    assert await residents.of("slow") == ()
+    await residents.close()
+
+
+async def test_who_fails_has_nothing_loaded(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(FakeBackend):
+        error: Exception = BackendUnavailable("gone")
+
+        async def loaded(self) -> Sequence[LoadedModel]:
+            raise self.error
+
+    backend = Failing.of(FakeModel.named("a"), name="f")
+    residents = Residents({"f": backend})
+    residents.add(await load(backend))
+    with caplog.at_level(logging.WARNING, logger="mai"):
+        assert await residents.all() == ()
+        assert await residents.all() == ()
+        assert len(caplog.records) == 1, "and is told of once"
+        caplog.clear()
+        backend.error = EngineAbsent("not installed")
+        assert await residents.all() == ()
+        assert not caplog.records, "an engine that is not there is no fault"
+
+
+async def test_a_listing_in_flight_is_too_old_for_who_comes_later() -> None:
+    late = slow()
+    residents = Residents({"slow": late})
+    first = asyncio.create_task(residents.all())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    second = asyncio.create_task(residents.all())
+    await asyncio.sleep(0)
+    late.let.set()
+    await asyncio.gather(first, second)
+    assert late.asked == 2
