@@ -16,7 +16,7 @@ Message = dict[str, Any]
 """role, and content as text; tool calls and results where the history has them."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ToolUse:
     """A reply that asks for a tool; ``arguments`` None plays a call that the server could not parse."""
 

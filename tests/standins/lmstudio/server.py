@@ -8,6 +8,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -68,6 +69,12 @@ class LMStudioStandIn(Machine):
         """Goes away and is back at the same port, with nothing loaded."""
         self.stop()
         self.start()
+
+    def freeze(self, seconds: float) -> None:
+        """Stands still as a stopped process does: connections are there, and nothing comes."""
+        loop = self._loop
+        if loop is not None:
+            loop.call_soon_threadsafe(time.sleep, seconds)
 
     def __enter__(self) -> Self:
         self.start()

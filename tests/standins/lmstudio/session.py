@@ -161,7 +161,12 @@ class Session:
     def _start(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.machine.violations.append(f"the stand-in itself failed: {error!r}")
 
     def _warn(self, warning: str) -> None:
         """All that LM Studio says to what it does not understand; after five of them, nothing more."""
