@@ -1,0 +1,1 @@
+"""LM Studio, through its official SDK."""

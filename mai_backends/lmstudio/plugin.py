@@ -1,0 +1,20 @@
+"""Registers LM Studio."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mai_core import hookimpl
+
+if TYPE_CHECKING:
+    from mai_core.plugin.interfaces import Backend
+
+__all__ = ["mai_register_backends"]
+
+
+@hookimpl
+def mai_register_backends() -> list[type[Backend]]:
+    """LM Studio, on this machine or another."""
+    from mai_backends.lmstudio.backend import LMStudioBackend
+
+    return [LMStudioBackend]
