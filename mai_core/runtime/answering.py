@@ -110,8 +110,8 @@ class Answering:
         Raises the ``MaiError`` of the models that failed when none is left; what was shown until then is in
         ``answer``.
         """
-        attempts = _Attempts([r.key for r in decision.ranking[:MOST_MODELS]])
-        while attempts.queue:
+        attempts = _Attempts(_order(decision))
+        while attempts.queue and len({key for key, _ in attempts.failed}) < MOST_MODELS:
             key = attempts.queue.pop(0)
             candidate = decision.candidate(key)
             if candidate is None or key not in models:
@@ -219,6 +219,12 @@ class Answering:
             answer.unchecked = 0
             if (start := loop_start(answer.text)) is not None:
                 answer.text, answer.stop = answer.text[:start], StopReason.REPEATED
+
+
+def _order(decision: Decision) -> list[str]:
+    """The ranking, then whatever else can run, the best first: better an answer nobody voted for than none."""
+    others = sorted(decision.candidates, key=lambda c: (-c.quality, c.key))
+    return list(dict.fromkeys([*(r.key for r in decision.ranking), *(c.key for c in others)]))
 
 
 def _summary(failed: Sequence[tuple[str, MaiError]]) -> MaiError:

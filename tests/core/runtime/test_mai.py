@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from mai_core import hookimpl
 from mai_core.errors import (
     BackendUnavailable,
     ContextExceeded,
@@ -19,9 +22,11 @@ from mai_core.errors import (
     OutOfMemory,
     UnknownModel,
 )
+from mai_core.plugin.interfaces import SelectionStrategy
 from mai_core.policy.messages import Role, StopReason, TextDelta
-from mai_core.policy.selection import Move
+from mai_core.policy.selection import Move, Proposal, SelectionRequest
 from mai_core.runtime.turn import FellBack, Loading, ModelChosen, TurnEnd
+from mai_core.settings.model import SelectionSettings
 from mai_core.testing.machine import FakeMachine
 from tests.core.runtime.worlds import events_of, model, running
 
@@ -308,3 +313,23 @@ async def test_a_loop_ends_the_answer_and_is_left_out(tmp_path: Path) -> None:
         assert reply.message.stop is StopReason.REPEATED
         assert reply.text.count("I am here to help.") <= 2
         assert (await mai.get_conversation_history()).messages[-1].content == reply.text
+
+
+class Picky:
+    """Votes for one model alone."""
+
+    name: ClassVar[str] = "picky"
+
+    def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
+        return [Proposal(c.key, 0.9, "the only one") for c in request.candidates if c.key == "broken"]
+
+    @hookimpl
+    def mai_register_strategies(self) -> list[type[SelectionStrategy]]:
+        return [Picky]
+
+
+async def test_a_model_nobody_voted_for_is_better_than_none(tmp_path: Path) -> None:
+    broken = model("broken", 0.9, load_failures=[ModelFileError("the file is cut short")])
+    picky = SelectionSettings(strategies=("picky",))
+    async with running(tmp_path, broken, model("spare"), plugins=[Picky()], selection=picky) as (mai, _, _):
+        assert (await mai.process_message("hello")).message.model == "spare"

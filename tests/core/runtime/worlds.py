@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -56,14 +56,25 @@ async def running(
     *models: FakeModel,
     machine: FakeMachine | None = None,
     plugins: Sequence[object] = (),
+    others: Mapping[str, Mapping[str, Any]] | None = None,
+    machines: Sequence[FakeMachine] = (),
     **sections: Any,
 ) -> AsyncIterator[tuple[AsyncMai, FakeBackend, Fakes]]:
-    """A running Mai whose only backend has these models."""
+    """A running Mai whose backend ``fake`` has these models; ``others`` are settings of more backends.
+
+    Probes read this ``machine`` and the other ``machines``.
+    """
     machine = machine or FakeMachine()
     fakes = Fakes()
     settings = Settings(
-        backends={"fake": BackendSettings(type="fake", models=models, machine=machine)},  # type: ignore[call-arg]
-        probes={"fake": ProbeSettings(type="fake", machine=machine)},  # type: ignore[call-arg]
+        backends={
+            name: BackendSettings(**{"type": "fake", **options})
+            for name, options in {"fake": {"models": models, "machine": machine}, **(others or {})}.items()
+        },
+        probes={
+            probed.name: ProbeSettings(type="fake", machine=probed)  # type: ignore[call-arg]
+            for probed in (machine, *machines)
+        },
         **sections,
     )
     mai = await AsyncMai.open(
