@@ -1,0 +1,1 @@
+"""Ollama: the models its server on this machine, or another, keeps and runs."""
