@@ -289,6 +289,7 @@ def test_an_unknown_endpoint_gets_no_reply(standin: LMStudioStandIn, client: lms
     with pytest.raises(lmstudio.LMStudioTimeoutError):
         client.llm.remote_call("teleport")
     assert standin.violations.pop() == "llm.teleport.parameter: unknown endpoint"
+    assert not standin.violations
 
 
 def test_an_older_server_never_answers_an_estimate(standin: LMStudioStandIn, client: lmstudio.Client) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 from lmstudio import _sdk_models as sdk
 
-__all__ = ["Field", "newer_side", "wrong_newer"]
+__all__ = ["ENDPOINTS", "FIELDS", "Field", "wrong_newer"]
 
 
 class _Usage(msgspec.Struct, forbid_unknown_fields=True):
@@ -57,18 +57,18 @@ class _Details(msgspec.Struct, forbid_unknown_fields=True):
     unprocessedPromptTokenCount: float
 
 
-_ENDPOINTS: dict[tuple[str, str], Any] = {
-    ("estimateModelUsage", "parameter"): _EstimateParameter,
-    ("estimateModelUsage", "returns"): _Estimate,
-    ("getInstanceProcessingState", "parameter"): sdk.LlmRpcGetModelInfoParameter,
-    ("getInstanceProcessingState", "returns"): _State,
-    ("info", "returns"): _Info,
+ENDPOINTS: dict[tuple[str, str], dict[str, Any]] = {
+    **{
+        (domain, "estimateModelUsage"): {"parameter": _EstimateParameter, "returns": _Estimate}
+        for domain in ("llm", "embedding")
+    },
+    **{
+        (domain, "getInstanceProcessingState"): {"parameter": sdk.LlmRpcGetModelInfoParameter, "returns": _State}
+        for domain in ("llm", "embedding")
+    },
+    ("system", "info"): {"returns": _Info},
 }
-
-
-def newer_side(namespace: str, endpoint: str, side: str) -> Any:
-    """The type of one side of an endpoint the SDK has no class for; None where it has, or nobody knows it."""
-    return _ENDPOINTS.get((endpoint, side))
+"""Endpoints the SDK has no classes for, with the types of their sides; a side left out says nothing."""
 
 
 @dataclass(frozen=True)

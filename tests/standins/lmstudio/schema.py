@@ -9,99 +9,84 @@ import msgspec
 from lmstudio import _sdk_models as sdk
 
 from tests.standins.lmstudio.envelopes import Authentication, FromClient, FromServer
-from tests.standins.lmstudio.newer import newer_side, wrong_newer
+from tests.standins.lmstudio.newer import ENDPOINTS, wrong_newer
 
 __all__ = ["Schema"]
 
+_CHANNEL_SIDES = ("creationParameter", "toClientPacket", "toServerPacket")
 
-def _capital(name: str) -> str:
-    return name[0].upper() + name[1:]
+
+def _fields(struct: Any) -> dict[str, Any]:
+    return {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
 
 
 @cache
 def _side(namespace: str, endpoint: str, side: str) -> Any:
-    """The type of one side of an endpoint; None where nothing may be said, ``LookupError`` where it is unknown."""
-    newer = newer_side(namespace, endpoint, side)
-    if newer is not None:
-        return newer
-    kind = "channel" if side in ("creationParameter", "toClientPacket", "toServerPacket") else "rpc"
-    spoken = {field.encode_name: field.type for field in msgspec.structs.fields(sdk.Model)}.get(namespace)
-    if spoken is None:
-        raise LookupError(namespace)
-    endpoints = {field.encode_name: field.type for field in msgspec.structs.fields(spoken)}
-    if kind + _capital(endpoint) not in endpoints:
+    """The type of one side of an endpoint, None where nothing may be said. ``LookupError`` if there is no such."""
+    if (namespace, endpoint) in ENDPOINTS:
+        return ENDPOINTS[namespace, endpoint].get(side)
+    kind = "channel" if side in _CHANNEL_SIDES else "rpc"
+    name = kind + endpoint[:1].upper() + endpoint[1:]
+    spoken = _fields(sdk.Model)
+    if namespace not in spoken or name not in _fields(spoken[namespace]):
         raise LookupError(f"{namespace}.{endpoint}")
-    sides = {field.encode_name: field.type for field in msgspec.structs.fields(endpoints[kind + _capital(endpoint)])}
-    found = sides.get(side)
+    try:
+        found = _fields(_fields(spoken[namespace])[name]).get(side)
+    except TypeError:  # an endpoint that says nothing in either direction has no class of its own
+        return None
     return None if found in (None, Any, Any | None) else found
 
 
 class Schema:
-    """Collects in ``violations`` what does not keep to the schema."""
+    """Collects in ``violations`` what does not keep to the schema.
+
+    Every method returns whether a server would understand what it got: keys it does not know are noted, but LM Studio
+    passes over them.
+    """
 
     def __init__(self, violations: list[str]) -> None:
         self.violations = violations
 
     def authentication(self, packet: Any) -> bool:
-        """Whether this is the packet a client begins with."""
-        return self._check("authentication", packet, Authentication) is None
+        """The packet a client begins with."""
+        return self._check("authentication", packet, Authentication)
 
-    def envelope(self, message: Any) -> bool:
-        """Whether a message from a client has one of the known shapes."""
-        return self._check("message", message, FromClient) is None
+    def from_client(self, message: Any) -> bool:
+        """A message of one of the shapes clients send."""
+        return self._check("message", message, FromClient)
 
     def from_server(self, message: Any) -> bool:
-        """Whether a message to a client has one of the known shapes."""
-        return self._check("message", message, FromServer) is None
+        """A message of one of the shapes servers send."""
+        return self._check("message", message, FromServer)
 
-    def inbound_call(self, namespace: str, endpoint: str, parameter: Any) -> str | None:
-        return self._inbound(namespace, endpoint, "parameter", parameter)
+    def problem(self, error: Any) -> bool:
+        """What an ``rpcError`` or a ``channelError`` holds."""
+        fits = self._check("error", error, sdk.SerializedLMSExtendedError)
+        if fits and error.get("displayData") is not None:
+            return self._check("error.displayData", error["displayData"], sdk.ErrorDisplayData)
+        return fits
 
-    def inbound_channel(self, namespace: str, endpoint: str, parameter: Any) -> str | None:
-        return self._inbound(namespace, endpoint, "creationParameter", parameter)
-
-    def outbound(self, namespace: str, endpoint: str, packet: Any) -> None:
-        self._outbound(namespace, endpoint, "toClientPacket", packet)
-
-    def result(self, namespace: str, endpoint: str, result: Any) -> None:
-        self._outbound(namespace, endpoint, "returns", result)
-
-    def problem(self, packet: Any) -> None:
-        self._check("error", packet, sdk.SerializedLMSExtendedError)
-        if "displayData" in packet:
-            self._check("error.displayData", packet["displayData"], sdk.ErrorDisplayData)
-
-    def _inbound(self, namespace: str, endpoint: str, side: str, data: Any) -> str | None:
+    def packet(self, namespace: str, endpoint: str, side: str, data: Any) -> bool:
+        """One side of an endpoint: parameter, returns, creationParameter, toClientPacket or toServerPacket."""
         where = f"{namespace}.{endpoint}.{side}"
         try:
             expected = _side(namespace, endpoint, side)
         except LookupError:
             self.violations.append(f"{where}: unknown endpoint")
-            return "unknown endpoint"
-        if expected is None:
-            if data is None:
-                return None
-            self.violations.append(f"{where}: nothing is expected here")
-            return "nothing is expected here"
-        return self._check(where, data, expected)
-
-    def _outbound(self, namespace: str, endpoint: str, side: str, data: Any) -> None:
-        where = f"{namespace}.{endpoint}.{side}"
-        expected = _side(namespace, endpoint, side)
+            return False
         if expected is None:
             if data is not None:
                 self.violations.append(f"{where}: nothing is expected here")
-            return
-        if data is None:
-            return
-        self._check(where, data, expected)
+            return data is None
+        if data is None and side == "returns":
+            return True
+        return self._check(where, data, expected)
 
-    def _check(self, where: str, data: Any, expected: Any) -> str | None:
-        """What is wrong with the types, if anything; unknown keys are noted only, as the server passes over them."""
+    def _check(self, where: str, data: Any, expected: Any) -> bool:
         try:
             kept = msgspec.to_builtins(msgspec.convert(data, expected))
         except msgspec.ValidationError as error:
             self.violations.append(f"{where}: {error}")
-            return str(error)
+            return False
         self.violations.extend(wrong_newer(where, data, kept))
-        return None
+        return True

@@ -56,7 +56,7 @@ class _Channel:
         self.cancelled = asyncio.Event()
 
     async def send(self, packet: dict[str, Any]) -> None:
-        self.session.schema.outbound(self.session.namespace, self.endpoint, packet)
+        self.session.schema.packet(self.session.namespace, self.endpoint, "toClientPacket", packet)
         await self.session.send({"type": "channelSend", "channelId": self.id, "message": packet})
 
     async def spoil(self, fault: Fault) -> None:
@@ -84,7 +84,7 @@ class Session:
                 return
             async for frame in self.connection:
                 message = _parsed(frame)
-                if self.schema.envelope(message):
+                if self.schema.from_client(message):
                     self._received(message)
         except ConnectionClosed:
             pass
@@ -147,16 +147,24 @@ class Session:
                 self._start(self._call(endpoint, call_id, message.get("parameter")))
             case {"type": "channelCreate", "endpoint": str(endpoint), "channelId": int(channel_id)}:
                 self._open(endpoint, channel_id, message.get("creationParameter"))
-            case {"type": "channelSend", "channelId": channel_id, "message": {"type": "cancel"}}:
-                self.machine.calls.append(("cancel", channel_id))
-                if channel_id in self.channels:
-                    self.channels[channel_id].cancelled.set()
-                else:
-                    self._warn(f"Received channelSend for unknown channel, channelId = {channel_id}")
+            case {"type": "channelSend", "channelId": int(channel_id), "message": packet}:
+                self._told(channel_id, packet)
             case {"type": "keepAlive"}:
                 self._start(self.send({"type": "keepAliveAck"}))
             case {"type": "communicationWarning"}:
                 self.machine.violations.append(f"the client warns: {message.get('warning')}")
+
+    def _told(self, channel_id: int, packet: Any) -> None:
+        """A packet for an open channel, of which there is only one kind: cancel."""
+        channel = self.channels.get(channel_id)
+        if channel is not None and not self.schema.packet(self.namespace, channel.endpoint, "toServerPacket", packet):
+            self._warn(f"Received invalid message for channel, endpointName = {channel.endpoint}")
+            return
+        self.machine.calls.append(("cancel", channel_id))
+        if channel is None:
+            self._warn(f"Received channelSend for unknown channel, channelId = {channel_id}")
+        else:
+            channel.cancelled.set()
 
     def _start(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -179,8 +187,8 @@ class Session:
         handler = calls_of(self.namespace).get(endpoint)
         if endpoint == "estimateModelUsage" and Quirk.NO_ESTIMATE in self.machine.quirks:
             handler = None
-        elif (wrong := self.schema.inbound_call(self.namespace, endpoint, parameter)) and handler is not None:
-            self._warn(f"Received invalid parameter for rpcCall, endpointName = {endpoint}: {wrong}")
+        elif not self.schema.packet(self.namespace, endpoint, "parameter", parameter) and handler is not None:
+            self._warn(f"Received invalid parameter for rpcCall, endpointName = {endpoint}")
             return
         if handler is None:
             self._warn(f"Received rpcCall for unknown endpoint, endpoint = {endpoint}")
@@ -191,7 +199,7 @@ class Session:
             self.schema.problem(problem.packet)
             await self.send({"type": "rpcError", "callId": call_id, "error": problem.packet})
             return
-        self.schema.result(self.namespace, endpoint, None if result is VOID else result)
+        self.schema.packet(self.namespace, endpoint, "returns", None if result is VOID else result)
         if endpoint == "listDownloadedModels":
             result = result + self.machine.raw_rows
         if endpoint in ("listDownloadedModels", "listLoaded"):
@@ -205,12 +213,12 @@ class Session:
 
     def _open(self, endpoint: str, channel_id: int, parameter: Any) -> None:
         self.machine.calls.append((endpoint, parameter))
-        wrong = self.schema.inbound_channel(self.namespace, endpoint, parameter)
+        understood = self.schema.packet(self.namespace, endpoint, "creationParameter", parameter)
         handler = _CHANNELS.get(self.namespace, {}).get(endpoint)
         if handler is None:
             self._warn(f"Received channelCreate for unknown endpoint, endpoint = {endpoint}")
-        elif wrong:
-            self._warn(f"Received invalid creationParameter for channel, endpointName = {endpoint}: {wrong}")
+        elif not understood:
+            self._warn(f"Received invalid creationParameter for channel, endpointName = {endpoint}")
         else:
             channel = self.channels[channel_id] = _Channel(self, channel_id, endpoint)
             self._start(self._run(channel, handler(self.machine, channel, parameter)))
