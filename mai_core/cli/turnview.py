@@ -82,6 +82,7 @@ class TurnView:
         self._told = set() if told is None else told
         self._writer: _Writer = self._choose_writer(markdown)
         self._thought = ""
+        self._decision: Decision | None = None
         self.wrote = False
 
     def __enter__(self) -> Self:
@@ -114,6 +115,7 @@ class TurnView:
                 self._waiting.stop()
                 what = error.message if key in error.message else f"{key}: {error.message}"
                 self._remark(f"{what}; {_successor(key, following)}")
+                self._tell_if_remote(following)
                 self._waiting.spin("")
             case TurnEnd(reply):
                 self._conclude(reply)
@@ -142,6 +144,7 @@ class TurnView:
         note(text)
 
     def _announce(self, decision: Decision) -> None:
+        self._decision = decision
         chosen = decision.candidate(decision.choice)
         if chosen is None:
             return
@@ -150,8 +153,13 @@ class TurnView:
             rejection = next((r for r in decision.rejections if ends.endswith(f"/{r.key}")), None)
             why = rejection.message if rejection else "it is not on this disk"
             self._tell_once(f"{decision.pinned} cannot answer, {chosen.key} does: {why}")
-        if chosen.is_remote:
-            self._tell_once(f"{chosen.key} answers from {chosen.host}: this conversation leaves your machine.")
+        self._tell_if_remote(chosen.key)
+
+    def _tell_if_remote(self, key: str | None) -> None:
+        """Nothing leaves the machine without a word."""
+        candidate = self._decision.candidate(key) if self._decision is not None else None
+        if candidate is not None and candidate.is_remote:
+            self._tell_once(f"{candidate.key} answers from {candidate.host}: this conversation leaves your machine.")
 
     def _tell_once(self, remark: str) -> None:
         if remark not in self._told:

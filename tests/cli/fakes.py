@@ -261,7 +261,8 @@ class ScriptedMai:
             raise ModelCrashed("the model's process ended (signal 9)", remedy="ask again")
         elif "fall" in text:
             yield "Half an answer "
-            yield FellBack(SMALL.key, ModelCrashed("the model's process ended (signal 9)"), LARGE.key)
+            following = REMOTE.key if "far" in text else LARGE.key
+            yield FellBack(SMALL.key, ModelCrashed("the model's process ended (signal 9)"), following)
             yield "and the rest."
         else:
             for word in f"You said: {text}".split(" "):
@@ -292,6 +293,15 @@ class ScriptedMai:
             backends=(
                 BackendStatus(name="embedded", kind="embedded", host="local", remote=False, models=3),
                 BackendStatus(name="lms", kind="lmstudio", host="local", remote=False, error="nobody answers"),
+                BackendStatus(
+                    name="ollama",
+                    kind="ollama",
+                    host="local",
+                    remote=False,
+                    error="Ollama is not installed",
+                    absent=True,
+                ),
+                BackendStatus(name="box", kind="ollama", host="box", remote=True, models=2, note="found on port 11434"),
             ),
             processes=(
                 ProcessNote(pid=4242, born=0.0, command="mai chat", started=time.time() - 90, loaded=(LOADED,)),

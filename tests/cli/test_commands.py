@@ -85,6 +85,8 @@ def test_a_prompt_of_which_the_model_saw_little_is_told(mai: Run) -> None:
 
 def test_leaving_the_machine_is_told(mai: Run) -> None:
     assert "answers from api.example.com: this conversation leaves your machine" in mai("chat", "remote").err
+    assert "answers from api.example.com" in mai("chat", "fall far away").err, "also when it is a fallback"
+    assert "leaves your machine" not in mai("chat", "fall").err
 
 
 def test_a_reply_as_json(mai: Run) -> None:
@@ -129,6 +131,10 @@ def test_status(mai: Run) -> None:
     assert "233 MiB" in told.out
     assert "3.0 GiB" in told.out
     assert "lms: nobody answers" in told.err
+    assert "Ollama is not installed" in told.out
+    assert "Ollama" not in told.err, "which is no fault"
+    assert "box (remote)" in told.out
+    assert "found on port 11434" in told.out
     assert all(line == line.rstrip() for line in told.out.splitlines())
     status = mai("status", "--json").json
     assert status["current"] == SMALL.key
