@@ -1,0 +1,54 @@
+"""The body of a chat-completions request: what every server understands, in its standard form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mai_core.policy.messages import GenerationOptions, Message, Tool
+
+__all__ = ["chat_request"]
+
+
+def chat_request(messages: Sequence[Message], options: GenerationOptions, *, model: str = "") -> dict[str, Any]:
+    """The request for a streamed reply; what was left open in ``options`` is left out."""
+    request: dict[str, Any] = {
+        "messages": [_message(message) for message in messages],
+        "stream": True,
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+    }
+    if model:
+        request["model"] = model
+    if options.max_tokens:
+        request["max_tokens"] = options.max_tokens
+    if options.seed is not None:
+        request["seed"] = options.seed
+    if options.stop:
+        request["stop"] = list(options.stop)
+    if options.json_schema is not None:
+        schema = {"name": "reply", "strict": True, "schema": options.json_schema}
+        request["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if options.tools:
+        request["tools"] = [_tool(tool) for tool in options.tools]
+    return request
+
+
+def _message(message: Message) -> dict[str, Any]:
+    written: dict[str, Any] = {"role": message.role.value, "content": message.content}
+    if message.tool_calls:
+        written["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        written["tool_call_id"] = message.tool_call_id
+    return written
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    parameters = dict(tool.parameters) or {"type": "object", "properties": {}}
+    return {
+        "type": "function",
+        "function": {"name": tool.name, "description": tool.description, "parameters": parameters},
+    }
