@@ -88,7 +88,7 @@ class Engine:
     async def loaded(self) -> list[LoadedModel]:
         """Every instance in its memory. A silent server is left alone for a while: nobody waits for it twice."""
         now = asyncio.get_running_loop().time()
-        if now < self._quiet_until:
+        if now < self._quiet_until and not self._connection.open:
             return []
         before = set(self._instances)
         try:

@@ -47,6 +47,7 @@ log = logging.getLogger("mai.lmstudio")
 
 STOP_SECONDS = 1.0
 STALLED_STOP_SECONDS = 0.2
+LONGEST_PIECE = 1_000_000
 
 _STOPS = {
     "eosFound": StopReason.STOP,
@@ -150,6 +151,10 @@ class _Reply:
                 self._prompt = details if isinstance(details, Mapping) else self._prompt
             case {"type": "fragment", "fragment": {"content": str(content)} as fragment}:
                 self._begin(now)
+                if len(content) > LONGEST_PIECE:
+                    raise GenerationError(
+                        f"{self._key} wrote a piece of {len(content) / 1e6:.0f} MB, which is no answer"
+                    )
                 self._tokens += _count(fragment, "tokensCount")
                 return self._text(content, fragment)
             case {"type": "toolCallGenerationEnd", "toolCallRequest": {"name": str(name)} as request}:

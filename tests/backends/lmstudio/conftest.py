@@ -1,0 +1,73 @@
+"""Backends that know of no LM Studio but the one of the test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from lmstudio_home import Home
+
+from mai_backends.lmstudio import discovery
+from mai_backends.lmstudio.backend import LMStudioBackend
+from mai_core.plugin.interfaces import BackendContext
+from tests.standins.lmstudio import LMStudioStandIn, StandInModel
+
+MakeBackend = Callable[..., LMStudioBackend]
+
+KEY = "qwen2.5-0.5b-instruct"
+REPLY = "One two three four five six seven eight nine ten, and that is all there is to be said."
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No port of this machine is looked at, and no token of the person's is used."""
+    monkeypatch.setattr(discovery, "PORTS", ())
+    for name in ("LM_API_TOKEN", "LMSTUDIO_API_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def standin() -> Iterator[LMStudioStandIn]:
+    """A running server with one model; nothing it was sent may be against the protocol."""
+    with LMStudioStandIn([StandInModel(key=KEY, reply=REPLY, token_seconds=0.002)]) as server:
+        yield server
+        assert server.violations == []
+
+
+@pytest_asyncio.fixture
+async def make_backend(tmp_path: Path) -> AsyncIterator[MakeBackend]:
+    """Backends with short deadlines and their folders below the test's; closed after the test."""
+    made: list[LMStudioBackend] = []
+
+    def make(**options: Any) -> LMStudioBackend:
+        given = {
+            "home": str(tmp_path / "no-lmstudio"),
+            "connect_timeout": 1.0,
+            "rpc_timeout": 1.0,
+            "load_timeout": 1.0,
+            **options,
+        }
+        folders = {name: tmp_path / name for name in ("data_dir", "cache_dir", "state_dir")}
+        made.append(LMStudioBackend(BackendContext(name="mine", options=given, **folders)))
+        return made[-1]
+
+    yield make
+    for backend in made:
+        await backend.close()
+
+
+@pytest.fixture
+def make_home(tmp_path: Path) -> Iterator[Callable[..., Home]]:
+    """Folders of LM Studio; servers started from them are ended after the test."""
+    made: list[Home] = []
+
+    def make(**plan: Any) -> Home:
+        made.append(Home(tmp_path, **plan))
+        return made[-1]
+
+    yield make
+    for home in made:
+        home.clean()

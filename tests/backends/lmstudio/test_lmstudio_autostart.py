@@ -1,0 +1,174 @@
+"""Starting LM Studio, and ending what was started, with an ``lms`` that starts the stand-in as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import MakeBackend
+from lmstudio_home import Home
+
+from mai_backends.lmstudio.backend import LMStudioBackend
+from mai_core.errors import BackendUnavailable, EngineAbsent
+from mai_core.policy.models import LoadPlan, ModelProfile
+
+MakeHome = Callable[..., Home]
+WANTED = ModelProfile(key="qwen2.5-0.5b-instruct", backend="mine", location="qwen2.5-0.5b-instruct")
+PLAN = LoadPlan(context=512)
+
+
+async def listed(backend: LMStudioBackend, seconds: float = 10.0) -> list[str]:
+    """The keys of its models as soon as there are any; no listing takes long meanwhile."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        began = time.monotonic()
+        try:
+            return [model.key for model in await backend.models()]
+        except EngineAbsent:
+            assert time.monotonic() - began < 1.0, "a listing waited for the start"
+            await asyncio.sleep(0.05)
+    raise AssertionError("it was not started")
+
+
+async def noted(backend: LMStudioBackend, text: str, seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while text not in backend.note:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_long_session_is_worth_a_start(make_backend: MakeBackend, make_home: MakeHome) -> None:
+    home = make_home(delay=0.3)
+    backend = make_backend(home=str(home.path), autostart_after=0.5)
+    with pytest.raises(EngineAbsent, match=r"installed but not running; Mai starts it in a session of 0\.5 s"):
+        await backend.models()
+    assert home.calls == []
+    await noted(backend, "starting LM Studio")
+    assert await listed(backend) == [WANTED.key]
+    assert backend.note == "started by Mai"
+    server = home.server
+    assert server is not None
+    await backend.close()
+    assert home.calls == ["daemon up --json", "daemon down"]
+    assert not psutil.pid_exists(server) or psutil.Process(server).status() == psutil.STATUS_ZOMBIE
+
+
+async def test_a_short_session_is_not(make_backend: MakeBackend, make_home: MakeHome) -> None:
+    home = make_home()
+    backend = make_backend(home=str(home.path), autostart_after=60)
+    with pytest.raises(EngineAbsent):
+        await backend.models()
+    await backend.close()
+    assert home.calls == []
+
+
+async def test_a_model_that_is_wanted_is_worth_it_at_once(make_backend: MakeBackend, make_home: MakeHome) -> None:
+    home = make_home()
+    backend = make_backend(home=str(home.path), autostart_after=60)
+    with pytest.raises(EngineAbsent):
+        await backend.models()
+    loads = await asyncio.gather(*(backend.load(WANTED, PLAN) for _ in range(2)))
+    assert {load.key for load in loads} == {WANTED.key}
+    assert home.calls == ["daemon up --json"], "started twice"
+
+
+async def test_it_may_be_turned_off(make_backend: MakeBackend, make_home: MakeHome) -> None:
+    home = make_home()
+    backend = make_backend(home=str(home.path), autostart=False)
+    with pytest.raises(EngineAbsent, match="set autostart: true"):
+        await backend.models()
+    with pytest.raises(EngineAbsent):
+        await backend.load(WANTED, PLAN)
+    assert home.calls == []
+
+
+async def test_an_older_lms_starts_a_server(make_backend: MakeBackend, make_home: MakeHome) -> None:
+    home = make_home(knows=("server",))
+    backend = make_backend(home=str(home.path))
+    await backend.load(WANTED, PLAN)
+    await backend.close()
+    assert home.calls == ["daemon up --json", "server start", "server stop"]
+    assert home.server is None
+
+
+async def test_an_lms_that_stays_is_ended(make_backend: MakeBackend, make_home: MakeHome) -> None:
+    home = make_home(stays=True)
+    backend = make_backend(home=str(home.path))
+    await backend.load(WANTED, PLAN)
+    await backend.close()
+    assert [child for child in psutil.Process().children() if "lms" in " ".join(child.cmdline())] == []
+
+
+async def test_a_start_that_fails_is_told(make_backend: MakeBackend, make_home: MakeHome) -> None:
+    home = make_home(fails=True)
+    backend = make_backend(home=str(home.path))
+    with pytest.raises(BackendUnavailable, match="could not be started: error: the application cannot be opened"):
+        await backend.load(WANTED, PLAN)
+    assert backend.note == "LM Studio could not be started: error: the application cannot be opened"
+    with pytest.raises(EngineAbsent, match="could not be started"):
+        await backend.models()
+    await backend.close()
+    assert home.calls == ["daemon up --json", "server start"], "what failed was tried again, or ended"
+
+
+async def test_a_start_that_hangs_is_given_up(make_backend: MakeBackend, make_home: MakeHome) -> None:
+    home = make_home(delay=30)
+    backend = make_backend(home=str(home.path), start_timeout=0.7)
+    began = time.monotonic()
+    with pytest.raises(BackendUnavailable, match=r"did not answer within 0\.7 s"):
+        await backend.load(WANTED, PLAN)
+    assert time.monotonic() - began < 3.0
+
+
+async def test_an_lms_that_cannot_be_run(make_backend: MakeBackend, tmp_path: Path) -> None:
+    lms = tmp_path / "home/bin/lms"
+    lms.parent.mkdir(parents=True)
+    lms.write_text("#!/no/such/interpreter\n")
+    lms.chmod(0o755)
+    backend = make_backend(home=str(tmp_path / "home"))
+    with pytest.raises(BackendUnavailable, match="could not be started: No such file"):
+        await backend.load(WANTED, PLAN)
+
+
+async def test_closing_while_it_starts(make_backend: MakeBackend, make_home: MakeHome) -> None:
+    tasks = asyncio.all_tasks()
+    home = make_home(delay=30)
+    backend = make_backend(home=str(home.path), autostart_after=0)
+    with pytest.raises(EngineAbsent):
+        await backend.models()
+    await noted(backend, "starting")
+    while not home.calls:
+        await asyncio.sleep(0.02)
+    began = time.monotonic()
+    await backend.close()
+    assert time.monotonic() - began < 6.0
+    assert asyncio.all_tasks() == tasks
+    assert [child for child in psutil.Process().children() if "lms" in " ".join(child.cmdline())] == []
+
+
+async def test_what_others_use_stays(make_backend: MakeBackend, make_home: MakeHome) -> None:
+    home = make_home()
+    starter, other = make_backend(home=str(home.path)), make_backend(home=str(home.path))
+    await starter.load(WANTED, PLAN)
+    loaded = await other.load(WANTED, PLAN)
+    assert {(each.key, each.owned) for each in await other.loaded()} == {(WANTED.key, True), (WANTED.key, False)}
+    await starter.close()
+    assert home.calls == ["daemon up --json"]
+    assert home.server is not None
+    os.kill(home.server, 0)
+    assert [each.instance for each in await other.loaded()] == [loaded.instance]
+
+
+async def test_what_runs_is_not_started(make_backend: MakeBackend, make_home: MakeHome) -> None:
+    home = make_home()
+    first = make_backend(home=str(home.path))
+    await first.load(WANTED, PLAN)
+    second = make_backend(home=str(home.path), autostart_after=0)
+    assert await listed(second) == [WANTED.key]
+    assert "found on port" in second.note
+    await second.close()
+    assert home.calls == ["daemon up --json"], "ended what another one started"
