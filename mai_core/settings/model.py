@@ -166,7 +166,11 @@ class Settings(Section):
     """Everything a person can set."""
 
     privacy: Literal["local-only", "any"] = "any"
-    backends: dict[str, BackendSettings] = {"embedded": BackendSettings(type="embedded")}
+    backends: dict[str, BackendSettings] = {
+        "embedded": BackendSettings(type="embedded"),
+        "lmstudio": BackendSettings(type="lmstudio"),
+        "ollama": BackendSettings(type="ollama"),
+    }
     probes: dict[str, ProbeSettings] = {"system": ProbeSettings(type="system")}
     selection: SelectionSettings = SelectionSettings()
     stability: StabilitySettings = StabilitySettings()
