@@ -114,6 +114,25 @@ def test_a_value_of_another_type_is_seen(frames: list[Frame], value: object) -> 
     assert any(check(mutated))
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("llm.load.contxtLength", 2048),
+        ("llm.load.contextLength", "long"),
+        ("llm.load.llama.flashAttention", "auto"),
+        ("llm.prediction.temprature", 0.5),
+        ("llm.prediction.temperature", "hot"),
+        ("llm.prediction.maxPredictedTokens", 100),
+    ],
+)
+def test_a_misspelt_or_mistyped_setting_is_seen(frames: list[Frame], key: str, value: object) -> None:
+    place = "llm.predict.creationParameter.predictionConfigStack.layers[].config.fields"
+    field = {"key": key, "value": value}
+    mutated = _changed(frames, place, lambda parent, name: {name: [field]})
+    assert mutated is not None
+    assert any(key in violation for violation in check(mutated))
+
+
 def _misspelt(frames: list[Frame], place: str) -> list[Frame] | None:
     return _changed(frames, place, lambda parent, key: {f"{key}x": parent[key]})
 

@@ -74,7 +74,7 @@ def compare(recorded: Iterable[Frame], own: Iterable[Frame] | None = None) -> Co
     for packet in sorted(set(real) & set(ours)):
         seen, sent = real[packet], ours[packet]
         result.unknown.extend(f"{packet}{path}" for path in sorted(set(seen) - set(sent)))
-        result.missing.extend(f"{packet}{path}" for path in sorted(set(sent) - set(seen)))
+        result.missing.extend(f"{packet}{path}" for path in sorted(set(sent) - set(seen)) if not _in_empty(path, seen))
         for path in sorted(set(seen) & set(sent)):
             new = seen[path] - sent[path] - {"null"}
             if new and sent[path] - {"null"}:
@@ -121,6 +121,12 @@ def _paths(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from _paths(inner, f"{path}[]")
     else:
         yield path, _TEXT_TYPES[type(value)]
+
+
+def _in_empty(path: str, seen: Iterable[str]) -> bool:
+    """Whether the field would be in a list that was always empty, as redaction leaves lists of tokens."""
+    ends = [at + 2 for at in range(len(path)) if path.startswith("[]", at)]
+    return any(not any(other.startswith(path[:end]) for other in seen) for end in ends)
 
 
 def _errors(frames: Iterable[Frame]) -> Iterator[str]:

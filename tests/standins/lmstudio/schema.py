@@ -10,6 +10,7 @@ from lmstudio import _sdk_models as sdk
 
 from tests.standins.lmstudio.envelopes import Authentication, FromClient, FromServer
 from tests.standins.lmstudio.newer import ENDPOINTS, wrong_newer
+from tests.standins.lmstudio.settings import wrong_settings
 
 __all__ = ["Schema"]
 
@@ -89,4 +90,6 @@ class Schema:
             self.violations.append(f"{where}: {error}")
             return False
         self.violations.extend(wrong_newer(where, data, kept))
+        if where.endswith(("creationParameter", ".parameter")):
+            self.violations.extend(wrong_settings(where, data))
         return True

@@ -23,6 +23,8 @@ __all__ = ["NAMESPACES", "Session"]
 
 NAMESPACES = ("llm", "embedding", "system", "files", "repository", "diagnostics", "plugins", "runtime")
 
+_LISTINGS = ("listDownloadedModels", "listLoaded")
+
 AUTHENTICATION_SECONDS = 10.0
 """How long LM Studio waits for the first packet."""
 
@@ -30,6 +32,9 @@ _CHANNELS: dict[str, dict[str, Callable[..., Awaitable[None]]]] = {
     "llm": {"loadModel": load_model, "getOrLoad": get_or_load, "predict": predict},
     "embedding": {"loadModel": load_model, "getOrLoad": get_or_load},
 }
+
+
+SPOILT = "(spoilt)"
 
 
 class Host(Protocol):
@@ -61,7 +66,9 @@ class _Channel:
 
     async def spoil(self, fault: Fault) -> None:
         """Sends the frame no client wants."""
-        await self.session.spoil(fault, {"type": "channelSend", "channelId": self.id})
+        fragment = {"content": SPOILT, "tokensCount": 1, "containsDrafted": False, "reasoningType": "none"}
+        packet = {"type": "fragment", "fragment": fragment | {"isStructural": False}}
+        await self.session.spoil(fault, {"type": "channelSend", "channelId": self.id, "message": packet})
 
 
 class Session:
@@ -102,14 +109,11 @@ class Session:
         except ConnectionClosed:
             return
 
-    async def spoil(self, fault: Fault, envelope: dict[str, Any]) -> None:
-        """One frame that is not UTF-8, or of a hundred megabytes."""
-        fragment = {"content": "@", "tokensCount": 1, "containsDrafted": False, "reasoningType": "none"}
-        message = {**envelope, "message": {"type": "fragment", "fragment": {**fragment, "isStructural": False}}}
-        before, after = (part.encode() for part in json.dumps(message).split("@"))
+    async def spoil(self, fault: Fault, message: dict[str, Any]) -> None:
+        """Sends the message with ``SPOILT`` in it replaced by what is not UTF-8, or by a hundred megabytes."""
         filling = b"\xff\xfe\xc3" if fault is Fault.INVALID_UTF8 else b"x" * self.machine.huge_bytes
         try:
-            await self.connection.send(before + filling + after, text=True)
+            await self.connection.send(json.dumps(message).encode().replace(SPOILT.encode(), filling), text=True)
         except ConnectionClosed:
             return
 
@@ -200,16 +204,23 @@ class Session:
             await self.send({"type": "rpcError", "callId": call_id, "error": problem.packet})
             return
         self.schema.packet(self.namespace, endpoint, "returns", None if result is VOID else result)
-        if endpoint == "listDownloadedModels":
-            result = result + self.machine.raw_rows
-        if endpoint in ("listDownloadedModels", "listLoaded"):
-            if self.machine.spoils == "listing" and self.machine.fault in (Fault.INVALID_UTF8, Fault.HUGE_LINE):
-                await self.spoil(self.machine.fault, {"type": "rpcResult", "callId": call_id})
-                return
-            if self.machine.fault is Fault.MALFORMED_ROWS:
-                result = [*MALFORMED, *result]
         message = {"type": "rpcResult", "callId": call_id}
-        await self.send(message if result is VOID else message | {"result": result})
+        if endpoint in _LISTINGS:
+            await self._list(message, [*result, *(self.machine.raw_rows if endpoint == _LISTINGS[0] else ())])
+        else:
+            await self.send(message if result is VOID else message | {"result": result})
+
+    async def _list(self, message: dict[str, Any], rows: list[Any]) -> None:
+        """Rows, good and bad."""
+        if self.machine.spoils == "listing":
+            for fault in (Fault.INVALID_UTF8, Fault.HUGE_LINE):
+                if self.machine.strikes(fault):
+                    first = {**rows[0], "displayName": SPOILT} if rows else {"displayName": SPOILT}
+                    await self.spoil(fault, message | {"result": [first, *rows[1:]]})
+                    return
+        if self.machine.fault is Fault.MALFORMED_ROWS:
+            rows = [*MALFORMED, *rows]
+        await self.send(message | {"result": rows})
 
     def _open(self, endpoint: str, channel_id: int, parameter: Any) -> None:
         self.machine.calls.append((endpoint, parameter))
