@@ -1,0 +1,217 @@
+"""An OpenAI-compatible server as a backend: its models, which it holds and runs by itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, ClassVar
+
+from mai_backends.hosts import LOCAL, host_of
+from mai_core.errors import BackendUnavailable, ModelCrashed, ModelFileError
+from mai_core.plugin.interfaces import BackendContext, GenerationEvent, LoadProgress
+from mai_core.policy.messages import GenerationOptions, Message
+from mai_core.policy.models import Footprint, LoadedModel, LoadPlan, ModelProfile
+
+if TYPE_CHECKING:
+    from mai_backends.openai_compatible.listing import Listing
+    from mai_backends.openai_compatible.offers import Offer
+    from mai_backends.openai_compatible.served import ServedModel
+    from mai_core.plugin.interfaces import Backend, StatusNote
+
+__all__ = ["OpenAICompatibleBackend"]
+
+log = logging.getLogger("mai.openai-compatible")
+
+LOADED_SECONDS = 1.0
+"""What a turn waits at most to hear what is in memory."""
+
+
+class OpenAICompatibleBackend:
+    """The models of one server. Mai owns none of them: it unloads nothing, and counts no memory of this machine.
+
+    The instance of a model is its id. A plan asks for nothing: the server has decided, and ``LoadedModel.plan`` tells
+    the window it really serves, as far as it says.
+    """
+
+    kind: ClassVar[str] = "openai-compatible"
+
+    def __init__(self, context: BackendContext) -> None:
+        from mai_backends.openai_compatible.options import OpenAICompatibleOptions
+        from mai_backends.openai_compatible.server import Server
+
+        self.name = context.name
+        self._options = OpenAICompatibleOptions.of(context.name, context.options)
+        self.host = host_of(self._options.base_url)
+        self.remote = self.host != LOCAL
+        self._server = Server(context.name, self._options)
+        self._listing: Listing | None = None
+        self._served: dict[str, ServedModel] = {}
+
+    @property
+    def note(self) -> str:
+        """What answers, and where."""
+        kind = self._listing.kind if self._listing is not None else "OpenAI-compatible server"
+        in_clear = self.remote and bool(self._options.api_key) and self._server.where.startswith("http:")
+        return f"{kind} at {self._server.where}" + (", its key goes there unencrypted" if in_clear else "")
+
+    async def models(self) -> Sequence[ModelProfile]:
+        """What the server lists, or those of it that the settings name."""
+        from mai_backends.openai_compatible.listing import list_models
+        from mai_backends.openai_compatible.profiles import chosen, profile
+
+        self._listing = await list_models(
+            self.name, self._server, seconds=self._options.deadlines.listing, assumed=self._options.models
+        )
+        placed = ModelProfile(
+            key="", location="", backend=self.name, host=self.host, remote=self.remote, origin=self._listing.kind.value
+        )
+        return [
+            profile(offer, placed, self._options.models.get(offer.id), window=self._window(offer), fault=fault)
+            for offer, fault in chosen(self._listing, self._options.models)
+        ]
+
+    async def loaded(self) -> Sequence[LoadedModel]:
+        """What is in the server's memory, where it can tell; nothing is claimed of one that cannot be reached."""
+        from mai_backends.openai_compatible.residency import known, residents
+
+        if self._listing is not None and not known(self._listing):
+            return []
+        try:
+            listing = await self._refresh()
+            found = await residents(self._server, listing, seconds=LOADED_SECONDS)
+        except BackendUnavailable as error:
+            log.debug("server cannot say what it has loaded", extra={"backend": self.name, "error": error.message})
+            return []
+        models = []
+        for one in found:
+            if (offer := self._offer(one.id)) is not None:
+                await self._look_behind(self._model(offer.id))
+                models.append(self._resident(offer, one.expires_in))
+        return models
+
+    async def load(self, model: ModelProfile, plan: LoadPlan, *, progress: LoadProgress | None = None) -> LoadedModel:
+        """Make sure the server has the model; where it loads on demand, let it load with the shortest request.
+
+        Raises ``ModelFileError`` for a model it does not have. A load that was begun there cannot be called back:
+        cancelling ends the request alone.
+        """
+        from mai_backends.openai_compatible.warming import warm
+
+        if progress is not None:
+            progress(0.0)
+        key = model.location
+        offer = self._offer(key)
+        if offer is None or self._loads:
+            await self._refresh()
+            offer = self._offer(key)
+        if offer is None:
+            raise ModelFileError(f"{self._server.where} has no model {key}", remedy="mai models shows what it has")
+        if self._loads and key not in {one.key for one in await self.loaded()}:
+            await warm(self._server, key, seconds=self._options.deadlines.load)
+            await self._look_behind(self._model(key), again=True)
+        if progress is not None:
+            progress(1.0)
+        return self._resident(self._offer(key) or offer)
+
+    async def unload(self, instance: str) -> None:
+        """Nothing: Mai loaded none of them."""
+
+    async def generate(
+        self, instance: str, messages: Sequence[Message], options: GenerationOptions
+    ) -> AsyncGenerator[GenerationEvent, None]:
+        """A reply; where the last message is the assistant's, the rest of that one."""
+        from mai_backends.openai_compatible.replies import stream
+
+        model = await self._known(instance)
+        async with aclosing(
+            stream(self._server, self.name, model, messages, options, retries=self._options.retries)
+        ) as events:
+            async for event in events:
+                yield event
+
+    async def count_tokens(self, instance: str, texts: Sequence[str]) -> Sequence[int]:
+        """Tokens by the server's tokenizer, where it has one, else an estimate on the large side."""
+        model = await self._known(instance)
+        counted = await model.tokenizer.count(texts)
+        return counted if counted is not None else [model.estimate.count(text) for text in texts]
+
+    async def close(self) -> None:
+        """Close all connections; replies under way end."""
+        await self._server.close()
+
+    @property
+    def _loads(self) -> bool:
+        return self._listing is not None and self._listing.kind.loads
+
+    async def _refresh(self) -> Listing:
+        """The listing as it is now; what does not change is asked for once. Raises ``BackendUnavailable``."""
+        from mai_backends.openai_compatible.listing import list_models
+
+        before = self._listing
+        seconds = LOADED_SECONDS if before is not None else self._options.deadlines.listing
+        newer = await list_models(
+            self.name, self._server, seconds=seconds, brief=before is not None, assumed=self._options.models
+        )
+        self._listing = before.updated(newer) if before is not None else newer
+        return self._listing
+
+    def _offer(self, key: str) -> Offer | None:
+        """What the server offers under this id, unless the settings leave it out."""
+        from mai_backends.openai_compatible.profiles import chosen
+
+        if self._listing is None:
+            return None
+        offers = chosen(self._listing, self._options.models)
+        return next((offer for offer, fault in offers if offer.id == key and not fault), None)
+
+    async def _known(self, instance: str) -> ServedModel:
+        """The model of that id. Raises ``ModelCrashed`` when the server has none."""
+        if self._offer(instance) is None:
+            await self._refresh()
+            if self._offer(instance) is None:
+                raise ModelCrashed(f"{self._server.where} does not serve {instance}")
+        return self._model(instance)
+
+    def _model(self, key: str) -> ServedModel:
+        """What is known of a listed model, begun anew when another kind of server took the place of the first."""
+        from mai_backends.openai_compatible.served import ServedModel
+
+        assert self._listing is not None
+        found = self._served.get(key)
+        if found is None or found.listed_by is not self._listing.kind:
+            found = ServedModel.of(key, self._listing.kind, self._server, continues=self._options.continues)
+            self._served[key] = found
+        return found
+
+    async def _look_behind(self, model: ServedModel, *, again: bool = False) -> None:
+        """Ask the server behind a router what it is and what window it has, once it runs."""
+        from mai_backends.openai_compatible.listing import props_of
+
+        if model.props_path and (again or not model.seen):
+            model.seen = True
+            model.learn(await props_of(self._server, model.props_path))
+
+    def _window(self, offer: Offer) -> int:
+        model = self._served.get(offer.id)
+        return model.window if model is not None else 0
+
+    def _resident(self, offer: Offer, expires_in: float | None = None) -> LoadedModel:
+        from mai_backends.openai_compatible.profiles import context_of
+
+        context = context_of(offer, self._options.models.get(offer.id), window=self._window(offer))
+        return LoadedModel(
+            instance=offer.id,
+            key=offer.id,
+            backend=self.name,
+            plan=LoadPlan(context=context),
+            footprint=Footprint(),
+            host=self.host,
+            owned=False,
+            expires_in=expires_in,
+        )
+
+
+if TYPE_CHECKING:
+    _backend: type[Backend] = OpenAICompatibleBackend
+    _note: type[StatusNote] = OpenAICompatibleBackend

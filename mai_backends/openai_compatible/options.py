@@ -1,0 +1,154 @@
+"""What the settings of a backend for an OpenAI-compatible server may say."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from mai_backends.hosts import LOCAL, host_of
+from mai_core.errors import SettingsError
+from mai_core.policy.models import Capability
+
+__all__ = ["Deadlines", "ModelOptions", "OpenAICompatibleOptions", "Prices"]
+
+_STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+_VERSION = re.compile(r"/v\d+\w*(?=/|$)")
+_SECRET_SOURCES = ("env:", "keyring:")
+_Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
+_Price = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class Prices(BaseModel):
+    """Money per million tokens, read (``in``) and written (``out``)."""
+
+    model_config = ConfigDict(**_STRICT, populate_by_name=True)
+
+    tokens_in: _Price = Field(0.0, alias="in")
+    tokens_out: _Price = Field(0.0, alias="out")
+
+
+class ModelOptions(BaseModel):
+    """What the person knows better about a model than its server tells.
+
+    context       tokens of its window
+    prices        money per million tokens
+    capabilities  what it can do, instead of what the server says
+    parameters    number of weights
+    """
+
+    model_config = _STRICT
+
+    context: Annotated[int, Field(ge=1)] | None = None
+    prices: Prices | None = None
+    capabilities: frozenset[Capability] | None = None
+    parameters: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+
+
+class Deadlines(BaseModel):
+    """Seconds a server may take.
+
+    connect   to take up a connection; None is half a second on this machine and 3 s elsewhere
+    listing   to list its models
+    load      to load a model on demand
+    """
+
+    model_config = _STRICT
+
+    connect: _Seconds | None = None
+    listing: _Seconds = 3.0
+    load: _Seconds = 180.0
+
+
+class OpenAICompatibleOptions(BaseModel):
+    """Options under ``backends.NAME``.
+
+    base_url    where the server is, with or without ``/v1``; another version in it is kept
+    api_key     where its key is kept: ``env:NAME`` or ``keyring:SERVICE/USER``; empty for none
+    models      the models to offer, all when empty: a list of ids, or what is known about each id
+    headers     sent with every request; a value may be ``env:NAME`` or ``keyring:SERVICE/USER``
+    deadlines   seconds
+    retries     how often a reply that did not begin is asked for again
+    continues   whether the server goes on with a last message of the assistant; ``auto`` goes by what it is
+    """
+
+    model_config = _STRICT
+
+    base_url: str
+    api_key: str = Field("", repr=False)
+    models: dict[str, ModelOptions] = Field(default_factory=dict)
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    deadlines: Deadlines = Deadlines()
+    retries: Annotated[int, Field(ge=0, le=10)] = 2
+    continues: Literal["auto", "yes", "no"] = "auto"
+
+    @field_validator("base_url")
+    @classmethod
+    def _a_url(cls, url: str) -> str:
+        parts = urlsplit(url.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("should begin with http:// or https:// and name a host")
+        if parts.username or parts.password:
+            raise ValueError("no key or token belongs in the settings: use api_key")
+        if parts.query or parts.fragment:
+            raise ValueError("should end with the path")
+        return url.strip().rstrip("/")
+
+    @field_validator("api_key")
+    @classmethod
+    def _no_key(cls, spec: str) -> str:
+        if spec and not spec.startswith(_SECRET_SOURCES):
+            raise ValueError("no key or token belongs in the settings: write env:NAME or keyring:SERVICE/USER")
+        return spec
+
+    @field_validator("headers")
+    @classmethod
+    def _no_key_in_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if name.lower() == "authorization" and not value.startswith(_SECRET_SOURCES):
+                raise ValueError("no key or token belongs in the settings: use api_key")
+        return headers
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _known_models(cls, models: object) -> object:
+        if isinstance(models, list | tuple):
+            return {str(model): {} for model in models}
+        return {key: value or {} for key, value in models.items()} if isinstance(models, dict) else models
+
+    @property
+    def v1(self) -> str:
+        """The URL below which the protocol's paths are."""
+        return self.base_url if _VERSION.search(self.base_url) else f"{self.base_url}/v1"
+
+    @property
+    def root(self) -> str:
+        """The URL below which a server has paths of its own."""
+        return _VERSION.split(self.v1)[0]
+
+    @property
+    def connect_seconds(self) -> float:
+        """How long a connection may take."""
+        return self.deadlines.connect or (0.5 if host_of(self.base_url) == LOCAL else 3.0)
+
+    @classmethod
+    def of(cls, name: str, options: Mapping[str, Any]) -> OpenAICompatibleOptions:
+        """The options of the backend ``name``. Raises ``SettingsError``, which never repeats what was written."""
+        try:
+            return cls.model_validate(dict(options))
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_context=False, include_url=False)[0]
+            place = [str(part) for part in first["loc"]]
+            where = ".".join(("backends", name, *place))
+            if first["type"] == "extra_forbidden":
+                near = difflib.get_close_matches(place[-1], cls.model_fields, n=1)
+                known = f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(cls.model_fields)}"
+                raise SettingsError(f"{where}: there is no such option", remedy=known) from None
+            if first["type"] == "missing":
+                raise SettingsError(f"{where} is not set", remedy="such as http://127.0.0.1:8080/v1") from None
+            said = first["msg"].removeprefix("Value error, ")
+            raise SettingsError(f"{where}: {said[:1].lower()}{said[1:]}") from None
