@@ -137,9 +137,9 @@ class Loader:
                     case None:
                         raise LMStudioChannelClosedError("LM Studio ended the load without a word")
                     case {"type": "progress", "progress": int() | float() as share} if share > highest:
-                        highest = min(float(share), 1.0)
-                        deadline = clock() + self._silence
-                        tell(highest)
+                        highest, deadline = share, clock() + self._silence
+                        if share < 1.0:
+                            tell(share)
                     case {"type": "success"}:
                         info = packet.get("info")
                         return info if isinstance(info, Mapping) else {}
