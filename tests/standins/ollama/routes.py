@@ -109,6 +109,8 @@ class Routes(Machine):
     async def _list(self, exchange: Exchange, rows: list[Any]) -> None:
         if self.fault is Fault.MALFORMED_ROWS:
             rows = [*_MALFORMED, *rows]
+        if self.fault is Fault.HUGE_LINE and self.spoils == "tags":
+            rows = [{"name": "x" * self.huge_bytes}]
         await exchange.answer(200, {"models": [*rows, *self.raw_rows]})
 
     async def _chat(self, exchange: Exchange, body: dict[str, Any]) -> None:
