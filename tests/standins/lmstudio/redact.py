@@ -41,8 +41,11 @@ def without_secrets(message: Any) -> Any:
     return message
 
 
-def redacted(value: Any, key: str = "") -> Any:
-    """``value`` in its shape, with how long each dropped text was. Secrets must be gone already."""
+def redacted(value: Any, key: str = "", *, private: bool = False) -> Any:
+    """``value`` in its shape, with how long each dropped text was; ``private`` drops all text but types.
+
+    Secrets must be gone already.
+    """
     if key in _EMPTIED and isinstance(value, (dict, list)):
         return type(value)()
     if isinstance(value, dict):
@@ -50,23 +53,23 @@ def redacted(value: Any, key: str = "") -> Any:
             return value
         if set(value) == {"key", "value"}:
             return _setting(value)
-        if value.get("type") == "toolCallGenerationFailed":  # the words of its error quote the model
-            return {name: redacted(inner, name if name == "type" else "private") for name, inner in value.items()}
-        return {name: redacted(inner, key if key == "private" else _name(name, value)) for name, inner in value.items()}
+        # the words of a failed tool call's error quote the model
+        private = private or value.get("type") == "toolCallGenerationFailed"
+        return {name: redacted(inner, _name(name, value), private=private) for name, inner in value.items()}
     if isinstance(value, list):
-        return [redacted(inner, key) for inner in value]
-    if isinstance(value, str) and key not in _KEPT:
+        return [redacted(inner, key, private=private) for inner in value]
+    if isinstance(value, str) and (key not in _KEPT or (private and key != "type")):
         return f"<{len(value)} characters>"
     return value
 
 
 def _name(name: str, inside: dict[str, Any]) -> str:
     """A tool's or a file's name is somebody's own; a quantisation's is not."""
-    return "private" if name == "name" and "bits" not in inside else name
+    return "private name" if name == "name" and "bits" not in inside else name
 
 
 def _setting(field: dict[str, Any]) -> dict[str, Any]:
-    if _PRIVATE_SETTINGS.fullmatch(field["key"]):
-        value = field["value"]
-        return {"key": field["key"], "value": type(value)() if isinstance(value, (dict, list, str)) else value}
-    return field
+    if not _PRIVATE_SETTINGS.fullmatch(field["key"]):
+        return field
+    value = field["value"]
+    return {"key": field["key"], "value": [] if isinstance(value, list) else redacted(value, private=True)}

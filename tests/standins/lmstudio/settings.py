@@ -11,17 +11,13 @@ from lmstudio import _kv_config as kv
 __all__ = ["NEWER_KEYS", "wrong_settings"]
 
 NEWER_KEYS = frozenset(
-    (
-        *(
-            "llm.prediction.seed",
-            "llm.prediction.systemPrompt",
-            "llm.prediction.toolChoice",
-            "llm.prediction.toolNaming",
-        ),
-        *("llm.prediction.logProbs", "llm.prediction.reasoning.enableThinking"),
-        *("llm.prediction.reasoning.budgetTokens", "llm.prediction.llama.frequencyPenalty"),
-        *("llm.prediction.llama.presencePenalty", "llm.load.numParallelSessions", "llm.load.useUnifiedKvCache"),
-        *("llm.load.llama.cpuThreadPoolSize", "llm.load.llama.autoFit", "llm.load.autoFitMinContextLength"),
+    f"llm.{key}"
+    for key in (
+        *("prediction.seed", "prediction.systemPrompt", "prediction.toolChoice", "prediction.toolNaming"),
+        *("prediction.logProbs", "prediction.reasoning.enableThinking", "prediction.reasoning.budgetTokens"),
+        *("prediction.llama.frequencyPenalty", "prediction.llama.presencePenalty"),
+        *("load.numParallelSessions", "load.useUnifiedKvCache", "load.autoFitMinContextLength"),
+        *("load.llama.cpuThreadPoolSize", "load.llama.autoFit", "load.mlx.autoFit", "load.yuzu.autoFit"),
     )
 )
 """Keys of ``globalConfigSchematics`` in the JavaScript SDK that this SDK does not read."""
