@@ -9,16 +9,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from lmstudio_home import Home
+from lmstudio_world import KEY, REPLY, MakeBackend
 
 from mai_backends.lmstudio import discovery
 from mai_backends.lmstudio.backend import LMStudioBackend
 from mai_core.plugin.interfaces import BackendContext
 from tests.standins.lmstudio import LMStudioStandIn, StandInModel
-
-MakeBackend = Callable[..., LMStudioBackend]
-
-KEY = "qwen2.5-0.5b-instruct"
-REPLY = "One two three four five six seven eight nine ten, and that is all there is to be said."
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import MakeBackend
 from lmstudio_home import Home
+from lmstudio_world import MakeBackend
 
 from mai_backends.lmstudio.backend import LMStudioBackend
 from mai_core.errors import BackendUnavailable, EngineAbsent

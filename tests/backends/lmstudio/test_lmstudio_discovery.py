@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from conftest import MakeBackend
 from lmstudio_home import ROOT, free_port
+from lmstudio_world import MakeBackend
 
 from mai_backends.lmstudio import discovery
 from mai_backends.lmstudio.discovery import LOOPBACK, Address, address_of, candidates, find

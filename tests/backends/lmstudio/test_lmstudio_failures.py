@@ -9,11 +9,10 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-import psutil
 import pytest
-from conftest import KEY, REPLY, MakeBackend
 from failures_of_lmstudio import FAILURES
 from lmstudio_home import Home
+from lmstudio_world import KEY, REPLY, MakeBackend, sockets_to
 
 from mai_backends.lmstudio.backend import LMStudioBackend
 from mai_core.plugin.interfaces import GenerationEvent
@@ -78,15 +77,6 @@ async def nothing_is_left(standin: LMStudioStandIn, tasks: set[asyncio.Task[Any]
             await asyncio.sleep(0.01)
         while standin.generating or standin.loading or standin.instances or sockets_to(standin.port):
             await asyncio.sleep(0.05)
-
-
-def sockets_to(port: int) -> list[object]:
-    """This process's open ends of connections to a port."""
-    return [
-        connection
-        for connection in psutil.Process().net_connections("tcp")
-        if connection.raddr and connection.raddr.port == port and connection.status == psutil.CONN_ESTABLISHED
-    ]
 
 
 def test_no_fault_is_left_out() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import KEY, MakeBackend
+from lmstudio_world import KEY, MakeBackend
 
 from mai_backends.lmstudio import loading
 from mai_backends.lmstudio.backend import LMStudioBackend

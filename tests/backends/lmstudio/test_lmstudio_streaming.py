@@ -10,7 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
-from conftest import KEY, REPLY, MakeBackend
+from lmstudio_world import KEY, REPLY, MakeBackend
 
 from mai_backends.lmstudio.backend import LMStudioBackend
 from mai_core.errors import (
