@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mai_backends.estimating import TokenEstimate
 
-TEXTS = st.text(max_size=300)
+TEXTS = st.text(max_size=300) | st.lists(st.sampled_from(["a", "I", "of", "\n", "字"])).map(" ".join)
 RATES = st.floats(min_value=0.07, max_value=3.5)
 PROMPTS = st.integers(min_value=200, max_value=100_000)
 HOSTILE = st.one_of(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
 import httpx
@@ -11,7 +13,10 @@ import pytest
 from ollama_talk import PLAN, QUESTION, SHORT, backend_for, collect, load, saying, settled
 
 from mai_core.errors import ModelCrashed, ModelFileError, ModelLoadError, OutOfMemory
+from mai_core.plugin.interfaces import GenerationEvent
+from mai_core.policy.messages import GenerationOptions
 from mai_core.policy.models import LoadPlan
+from tests.standins.faults import Fault
 from tests.standins.ollama import OllamaStandIn, StandInModel
 
 KEY = "llama3.2:latest"
@@ -126,6 +131,38 @@ async def test_what_ollama_unloaded_is_not_loaded_behind_our_back(server: Ollama
         assert await backend.loaded() == []
 
 
+async def test_what_is_gone_or_somebody_elses_now_is_listed_as_such(server: OllamaStandIn, tmp_path: Path) -> None:
+    async with backend_for(server, tmp_path) as backend:
+        await load(backend)
+        server.kill_runner(KEY)
+        assert await backend.loaded() == []
+        await load(backend)
+        somebody_loads(server, context=4096)
+        assert [(one.owned, one.plan.context) for one in await backend.loaded()] == [(False, 4096)]
+
+
+@pytest.mark.parametrize("silent", [True, False], ids=["while it waits", "while nobody reads"])
+async def test_an_unload_does_not_wait_for_a_reply(silent: bool, server: OllamaStandIn, tmp_path: Path) -> None:
+    server.models[KEY].token_seconds = 0.01 if silent else 0.1
+    server.fault = Fault.HANGS_MID_STREAM if silent else None
+    async with backend_for(server, tmp_path) as backend:
+        loaded = await load(backend)
+        async with aclosing(backend.generate(loaded.instance, QUESTION, GenerationOptions())) as events:
+            await anext(events)
+            reading = asyncio.ensure_future(_rest(events)) if silent else None
+            await asyncio.sleep(0.1)
+            async with asyncio.timeout(2.0):
+                await backend.unload(loaded.instance)
+            assert server.instances == []
+            with pytest.raises(ModelCrashed, match="unloaded"):
+                await (reading or _rest(events))
+
+
+async def _rest(events: AsyncGenerator[GenerationEvent, None]) -> None:
+    async for _ in events:
+        pass
+
+
 async def test_an_unload_returns_when_the_memory_is_free(server: OllamaStandIn, tmp_path: Path) -> None:
     server.models[KEY].token_seconds = 0.01
     async with backend_for(server, tmp_path) as backend:
@@ -151,6 +188,18 @@ async def test_a_load_given_up_leaves_nothing(after: float, server: OllamaStandI
         await asyncio.sleep(0.3)
         assert server.instances == []
         assert server.loading == 0
+
+
+async def test_a_load_given_up_just_after_it_was_done_is_undone(server: OllamaStandIn, tmp_path: Path) -> None:
+    server.ps_seconds = 0.2
+    async with backend_for(server, tmp_path) as backend:
+        profile = next(one for one in await backend.models() if one.key == KEY)
+        loading = asyncio.ensure_future(backend.load(profile, PLAN))
+        assert await settled(lambda: server.instances == [KEY])
+        loading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await loading
+        assert server.instances == []
 
 
 async def test_a_load_others_asked_for_too_is_not_hindered(server: OllamaStandIn, tmp_path: Path) -> None:

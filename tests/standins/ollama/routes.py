@@ -71,6 +71,7 @@ class Routes(Machine):
                 await self._list(exchange, rows)
             case "GET", "/api/ps":
                 self.calls.append((exchange.path, {}))
+                await asyncio.sleep(self.ps_seconds)
                 rows = [self.row(runner) for runner in self.runners.values()]
                 await self._list(exchange, sorted(rows, key=lambda row: str(row["expires_at"]), reverse=True))
             case "POST", "/api/show":

@@ -53,6 +53,7 @@ class Machine:
     huge_bytes     size of the line of HUGE_LINE
     memory         bytes all runners together may take
     version        what it says it is; older ones know less
+    ps_seconds     how long it takes to list what is in memory
     calls          (path, body) of every request, in order
     loads          (model, options) of every load that was begun
     generating     replies the server is still writing
@@ -70,6 +71,7 @@ class Machine:
         self.after_pieces = 3
         self.spoils = "chat"
         self.huge_bytes = 100_000_000
+        self.ps_seconds = 0.0
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.loads: list[tuple[str, dict[str, Any]]] = []
         self.generating = 0
