@@ -23,6 +23,7 @@ log = logging.getLogger("mai.catalog")
 LISTING_SECONDS = 10.0
 FRESH_SECONDS = 30.0
 GRACE_SECONDS = 1.0
+PATIENCE_SECONDS = 3.0
 
 
 class Catalog:
@@ -78,7 +79,7 @@ class Catalog:
                 host=backend.host,
                 remote=backend.remote,
                 models=len(self._rows.get(name, ())),
-                error=str(self._errors.get(name, "")),
+                error=str(self._errors.get(name, "" if name in self._rows else "has not answered yet")),
                 absent=isinstance(self._errors.get(name), EngineAbsent),
                 note=backend.note if isinstance(backend, StatusNote) else "",
             )
@@ -121,6 +122,13 @@ class Catalog:
             self._listed_once = True
         return self._models
 
+    async def settled(self) -> tuple[ModelProfile, ...]:
+        """The models when every backend has had its say, or three seconds to have it."""
+        await self.current()
+        if self._refreshing is not None:
+            await asyncio.wait([self._refreshing], timeout=PATIENCE_SECONDS)
+        return self._models
+
     async def refresh(self) -> None:
         """Ask every backend what it has."""
         await asyncio.gather(*(self._ask(name, backend) for name, backend in self._backends.items()))
@@ -153,12 +161,18 @@ class Catalog:
                 return installed[0]
         raise UnknownModel(f'no model "{key}"', remedy=self._nearest(wanted, by_key))
 
-    def pin(self, key: str) -> str:
+    async def pin(self, key: str) -> str:
         """What to keep of a person's ``key``: the model's key, or ``backend/key`` when it was typed so.
 
-        Raises ``UnknownModel`` naming the nearest keys.
+        Nobody is told that a model is unknown before every backend had its say. Raises ``UnknownModel`` naming the
+        nearest keys.
         """
-        model = self.resolve(key)
+        await self.current()
+        try:
+            model = self.resolve(key)
+        except UnknownModel:
+            await self.settled()
+            model = self.resolve(key)
         place = f"{model.backend}/{model.key}"
         return place if key.strip().lower() == place.lower() else model.key
 

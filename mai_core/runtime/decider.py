@@ -55,6 +55,8 @@ class Decider:
         models, loaded, speeds = await asyncio.gather(
             self._catalog.current(), self._pool.loaded(), asyncio.to_thread(self._store.speeds)
         )
+        if pinned is not None and not self._catalog.meant(pinned):
+            models = await self._catalog.settled()
         now = self._now()
         failures = await self._known_failures()
         return Situation(

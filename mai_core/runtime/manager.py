@@ -74,8 +74,7 @@ class ModelManager:
         """
         resolved = None
         if key is not None:
-            await self._catalog.current()
-            resolved = self._catalog.pin(key)
+            resolved = await self._catalog.pin(key)
             for model in self._catalog.meant(resolved):
                 await self._decider.worked(model.key)
         if here_only:
@@ -120,8 +119,7 @@ class ModelManager:
 
         Loads nothing when nothing fits. Raises ``UnknownModel`` or what the load fails with.
         """
-        await self._catalog.current()
-        pinned = self._catalog.pin(key) if key else await self.pin()
+        pinned = await self._catalog.pin(key) if key else await self.pin()
         situation = await self._decider.situation(TaskFeatures(), current=self.current, pinned=pinned)
         decision = await self._decider.decide(situation)
         candidate = decision.candidate(decision.choice)
@@ -133,7 +131,7 @@ class ModelManager:
 
     async def get_current_model_status(self) -> Status:
         """The model in use, what is loaded, the state of the machines and of the backends."""
-        await self._catalog.current()
+        await self._catalog.settled()
         snapshot = await asyncio.to_thread(self._monitor.refresh)
         return Status(
             current=self.current or await asyncio.to_thread(self._store.last_model),
@@ -146,7 +144,7 @@ class ModelManager:
 
     async def models(self) -> tuple[ModelRow, ...]:
         """Every model, each once with its placements, and how they stand now."""
-        await self._catalog.current()
+        await self._catalog.settled()
         pinned = await self.pin()
         situation = await self._decider.situation(TaskFeatures(), current=self.current, pinned=pinned)
         found = feasible(situation)

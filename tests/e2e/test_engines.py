@@ -32,7 +32,9 @@ def engine(name: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], 
     )
     try:
         assert process.stdout is not None
-        yield process, int(process.stdout.readline())
+        told = re.search(r"\b\d{4,5}\b", process.stdout.readline())
+        assert told is not None
+        yield process, int(told[0])
     finally:
         process.send_signal(signal.SIGCONT)
         process.kill()

@@ -44,6 +44,7 @@ async def test_a_hanging_backend_hides_no_others_models(monkeypatch: pytest.Monk
     assert keys(await catalog.current()) == ["a"]
     assert keys(await catalog.current()) == ["a"], "and the second call does not wait at all"
     assert time.monotonic() - started < 0.3
+    assert catalog.statuses[0].error == "has not answered yet"
     await catalog.refresh()
     stuck, fine = catalog.statuses
     assert "did not list its models" in stuck.error
@@ -165,3 +166,23 @@ async def test_what_could_be_fetched_is_offered_when_somebody_can_fetch() -> Non
     gone = Fetching.of(FakeModel.named("a"))
     gone.available = False
     assert keys(await catalog_of(gone, known=known).current()) == ["far", "a"], "offered though nothing was listed"
+
+
+async def test_nobody_calls_a_model_unknown_before_every_backend_had_its_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.01)
+
+    class Slow(FakeBackend):
+        async def models(self) -> Sequence[ModelProfile]:
+            await asyncio.sleep(0.2)
+            return await super().models()
+
+    catalog = catalog_of(backend("early"), Slow.of(FakeModel.named("late"), name="slow"))
+    assert keys(await catalog.current()) == ["early"]
+    assert await catalog.pin("late") == "late"
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
+    hanging = catalog_of(backend("early"), Hanging.of(name="stuck"))
+    started = time.monotonic()
+    with pytest.raises(UnknownModel):
+        await hanging.pin("never")
+    assert time.monotonic() - started < 1.0
+    await hanging.close()
