@@ -109,6 +109,7 @@ class OpenAICompatibleBackend:
             raise ModelFileError(f"{self._server.where} has no model {key}", remedy="mai models shows what it has")
         if self._loads and key not in {one.key for one in await self.loaded()}:
             await warm(self._server, key, seconds=self._options.deadlines.load)
+            await self._refresh()  # some tell the window only of what is loaded
             await self._look_behind(self._model(key), again=True)
         if progress is not None:
             progress(1.0)

@@ -51,6 +51,7 @@ _MEMORY = _words(
     r"bad_alloc",
     r"not enough (free )?(memory|vram|kv cache)",
     r"no available memory",
+    r"insufficient system resources",
 )
 _CRASH = _words(
     r"engine ?(core|loop)? ?(is )?(dead|died)",

@@ -1,0 +1,103 @@
+"""What a stand-in serves and how each kind of server lists it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["REPLY", "Flavour", "StandInModel", "row", "tokens_of"]
+
+REPLY = "Once upon a time a dragon lived near a lake and counted its coins every evening. " * 16
+_TOKEN = re.compile(r"\s*\S+|\s+")
+
+
+class Flavour(StrEnum):
+    """The server that is stood in for."""
+
+    LLAMA_SERVER = "llama-server"
+    LLAMA_SWAP = "llama-swap"
+    VLLM = "vllm"
+    LITELLM = "litellm"
+    LM_STUDIO = "lm-studio"
+    OPENAI = "openai"
+
+
+@dataclass(slots=True, kw_only=True)
+class StandInModel:
+    """A model and its script.
+
+    context         tokens of its window
+    reply           what it answers: a text, or a function of the messages
+    thoughts        what it thinks before it answers
+    calls           tool calls it asks for when it is given tools: pairs of a name and its arguments as JSON
+    token_seconds   between tokens
+    load_seconds    until a router has loaded it
+    """
+
+    key: str = "tiny"
+    context: int = 4096
+    reply: str | Callable[[Sequence[dict[str, Any]]], str] = REPLY
+    thoughts: str = ""
+    calls: tuple[tuple[str, str], ...] = ()
+    token_seconds: float = 0.001
+    load_seconds: float = 0.05
+
+    def answer(self, messages: Sequence[dict[str, Any]]) -> str:
+        """The reply to these messages."""
+        return self.reply(messages) if callable(self.reply) else self.reply
+
+
+def tokens_of(text: str) -> list[str]:
+    """A word with the white space before it is a token here."""
+    return _TOKEN.findall(text)
+
+
+def row(flavour: Flavour, model: StandInModel, *, loaded: bool) -> dict[str, Any]:
+    """The row of ``/v1/models``."""
+    common: dict[str, Any] = {"id": model.key, "object": "model", "created": 1795386109}
+    if flavour is Flavour.LLAMA_SERVER:
+        meta = {"n_ctx_train": 8 * model.context, "n_params": 134515008, "size": 96576768, "ftype": "Q4_1"}
+        return {**common, "owned_by": "llamacpp", "meta": meta, "architecture": {"input_modalities": ["text"]}}
+    if flavour is Flavour.LLAMA_SWAP:
+        return {**common, "owned_by": "llama-swap", "name": model.key.title()}
+    if flavour is Flavour.VLLM:
+        return {**common, "owned_by": "vllm", "root": model.key, "parent": None, "max_model_len": model.context}
+    if flavour is Flavour.LITELLM:
+        return {**common, "created": 1677610602, "owned_by": "openai", "mode": "chat"}
+    if flavour is Flavour.LM_STUDIO:
+        return {**common, "owned_by": "organization_owner"}
+    return {**common, "owned_by": "system"}
+
+
+def lm_studio_row(model: StandInModel, *, loaded: bool) -> dict[str, Any]:
+    """The row of LM Studio's own REST interface."""
+    told: dict[str, Any] = {
+        "id": model.key,
+        "object": "model",
+        "type": "llm",
+        "publisher": "someone",
+        "arch": "llama",
+        "compatibility_type": "gguf",
+        "quantization": "Q4_K_M",
+        "state": "loaded" if loaded else "not-loaded",
+        "max_context_length": 8 * model.context,
+        "capabilities": ["tool_use"],
+    }
+    return {**told, "loaded_context_length": model.context} if loaded else told
+
+
+def litellm_row(model: StandInModel) -> dict[str, Any]:
+    """The row of LiteLLM's ``/model/info``."""
+    info = {
+        "id": "353e2b79",
+        "mode": "chat",
+        "max_input_tokens": model.context,
+        "input_cost_per_token": 1e-06,
+        "output_cost_per_token": 2e-06,
+        "supports_vision": None,
+        "supports_function_calling": True,
+    }
+    return {"model_name": model.key, "litellm_params": {"model": f"openai/{model.key}"}, "model_info": info}
