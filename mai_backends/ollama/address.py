@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 __all__ = ["DEFAULT_URL", "server_url"]
 
 DEFAULT_URL = "http://127.0.0.1:11434"
 _PORT = 11434
+_HOST = re.compile(r"[a-z0-9._-]{1,253}|\[[0-9a-f:.]+\]", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -31,6 +33,8 @@ def server_url(written: str) -> str:
     if parts.username is not None:
         raise ValueError("no user or password belongs in an address")
     host, port = _connectable(parts.hostname or "127.0.0.1"), parts.port
+    if not _HOST.fullmatch(host):
+        raise ValueError("that is no name of a machine")
     if port is None:
         port = _PORTS[scheme] if separator else _PORT
     return f"{scheme}://{host}:{port}{slash}{path}".rstrip("/")

@@ -77,10 +77,7 @@ class OllamaBackend:
 
     async def models(self) -> Sequence[ModelProfile]:
         """Every model on the server's disk that converses; those of ollama.com only where the options say so."""
-        import httpx
-
-        from mai_backends.ollama.client.api import Refused
-        from mai_backends.ollama.client.lines import Unreadable
+        from mai_backends.ollama.client.errors import CALL_FAILED
 
         api = await self._server.find()
         seconds = self._options.listing_timeout
@@ -88,14 +85,17 @@ class OllamaBackend:
             return await self._catalogue.profiles(api, seconds=seconds)
         except TimeoutError as error:
             raise BackendUnavailable(f"{self._server.label} did not list its models within {seconds:g} s") from error
-        except (Refused, Unreadable, httpx.TransportError) as error:
+        except CALL_FAILED as error:
             raise BackendUnavailable(f"{self._server.label} cannot list its models", detail=str(error)) from error
 
     async def loaded(self) -> Sequence[LoadedModel]:
         """Every model in the server's memory with the size it tells, whoever loaded it.
 
-        What was unloaded, or loaded anew with another window, by somebody else is forgotten here.
+        What was unloaded, or loaded anew with another window, by somebody else is forgotten here. Of a server that
+        was never found nothing is asked: ``models`` looks for it.
         """
+        if not self._server.version:
+            return []
         if self._options.cloud:
             return [instance.loaded for instance in self._instances.values()]
         before = dict(self._instances)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import httpx
-
-from mai_backends.ollama.client.api import Api, Refused
-from mai_backends.ollama.client.lines import Unreadable
+from mai_backends.ollama.client.errors import CALL_FAILED
 from mai_backends.ollama.client.rows import Installed, Running, installed
 from mai_backends.ollama.facts import Facts, facts_from
 from mai_core.policy.models import ModelProfile, Tier
+
+if TYPE_CHECKING:
+    from mai_backends.ollama.client.api import Api
 
 __all__ = ["Catalogue"]
 
@@ -86,7 +87,7 @@ class Catalogue:
         try:
             async with asyncio.timeout_at(end), free:
                 return facts_from(row, await api.details(row.name))
-        except (Refused, Unreadable, httpx.TransportError, TimeoutError) as error:
+        except (*CALL_FAILED, TimeoutError) as error:
             log.warning("no details of a model", extra={"model": row.name, "error": f"{type(error).__name__}: {error}"})
             return None
 

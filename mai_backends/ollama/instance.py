@@ -6,13 +6,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-
-import httpx
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mai_backends.estimating import TokenEstimate
-from mai_backends.ollama.client.api import Api, Refused, Reply
-from mai_backends.ollama.client.lines import Unreadable
+from mai_backends.ollama.client.errors import Lost, Refused, Unreadable
 from mai_backends.ollama.client.replies import ReplyReader
 from mai_backends.ollama.client.request import chat_body
 from mai_backends.ollama.failures import refused_reply
@@ -20,6 +17,9 @@ from mai_core.errors import BackendUnavailable, ContextExceeded, GenerationError
 from mai_core.plugin.interfaces import GenerationEvent
 from mai_core.policy.messages import GenerationOptions, Message, ReplyEnd, StopReason, Usage
 from mai_core.policy.models import LoadedModel
+
+if TYPE_CHECKING:
+    from mai_backends.ollama.client.api import Api, Reply
 
 __all__ = ["Instance"]
 
@@ -88,7 +88,7 @@ class Instance:
         clock = asyncio.get_running_loop().time
         limit = options.first_token_deadline
         deadline = clock() + limit
-        reader, begun = ReplyReader(options), False
+        reader = ReplyReader(options)
         try:
             self._reply = reply = await self._within(deadline, limit, api.reply(body))
             while True:
@@ -103,13 +103,13 @@ class Instance:
                     if isinstance(event, ReplyEnd):
                         return
                     self._check()
-                    begun, limit = True, options.token_deadline
+                    limit = options.token_deadline
                     deadline = clock() + limit
-        except httpx.TransportError as error:
+        except Lost as error:
             self._check()
-            if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) and not begun:
-                raise BackendUnavailable(f"{self.server} does not answer", detail=repr(error)) from error
-            raise ModelCrashed(f"{self.server} dropped the connection to {self.key}", detail=repr(error)) from error
+            if not error.connected:
+                raise BackendUnavailable(f"{self.server} does not answer", detail=str(error)) from error
+            raise ModelCrashed(f"{self.server} dropped the connection to {self.key}", detail=str(error)) from error
         finally:
             if self._reply is not None:
                 reply, self._reply = self._reply, None

@@ -7,15 +7,13 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from mai_backends.ollama.client.api import Api, Refused
-from mai_backends.ollama.client.lines import Unreadable
+from mai_backends.ollama.client.errors import CALL_FAILED, Lost, Refused, Unreadable
 from mai_backends.ollama.client.request import load_body
 from mai_backends.ollama.failures import refused_load
 from mai_core.errors import BackendError, BackendUnavailable, ModelLoadError
 
 if TYPE_CHECKING:
+    from mai_backends.ollama.client.api import Api
     from mai_backends.ollama.client.rows import Running
     from mai_backends.ollama.server import Server
 
@@ -50,7 +48,7 @@ class Loader:
         except TimeoutError as error:
             await self._abandon(model)
             raise ModelLoadError(f"{label} did not load {model} within {seconds:g} s") from error
-        except (httpx.TransportError, Unreadable) as error:
+        except (Lost, Unreadable) as error:
             await self._abandon(model)
             raise BackendUnavailable(f"{label} broke off while it loaded {model}", detail=repr(error)) from error
         except BaseException:
@@ -73,7 +71,7 @@ class Loader:
                 f"{self._server.label} did not free {model} within {SECONDS_TO_FREE:g} s",
                 remedy=f"somebody else may be using it; else: ollama stop {model}",
             ) from error
-        except (httpx.TransportError, Refused, Unreadable, BackendUnavailable) as error:
+        except (*CALL_FAILED, BackendUnavailable) as error:
             log.warning("server does not answer while it unloads", extra={"model": model, "error": repr(error)})
 
     async def close(self) -> None:
@@ -95,7 +93,7 @@ class Loader:
                 await self._expire_until_gone(api, model)
                 await asyncio.sleep(_PAUSE)
                 await self._expire_until_gone(api, model)
-        except (TimeoutError, httpx.TransportError, Refused, Unreadable, BackendUnavailable) as error:
+        except (*CALL_FAILED, TimeoutError, BackendUnavailable) as error:
             log.warning("load not tidied up", extra={"model": model, "error": repr(error)})
 
     async def _expire_until_gone(self, api: Api, model: str) -> None:

@@ -58,6 +58,8 @@ class OllamaOptions(BaseModel):
     @classmethod
     def _no_secrets(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
         for name, value in headers.items():
+            if not (f"{name}{value}".isascii() and f"{name}{value}".isprintable()):
+                raise ValueError("a header holds printable ASCII only")
             if name.lower() in _CREDENTIALS and not value.startswith(_SECRET):
                 raise ValueError(f"{name} holds a secret: write env:NAME or keyring:SERVICE/USER, and keep it there")
         return headers

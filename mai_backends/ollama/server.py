@@ -6,17 +6,17 @@ import asyncio
 import re
 import shutil
 from collections.abc import Awaitable
-from typing import TypeVar
-
-import httpx
+from typing import TYPE_CHECKING, TypeVar
 
 from mai_backends.hosts import LOCAL, host_of
-from mai_backends.ollama.client.api import Api, Refused
-from mai_backends.ollama.client.lines import Unreadable
+from mai_backends.ollama.client.errors import Lost, Refused, Unreadable
 from mai_backends.ollama.client.rows import Running, running
 from mai_backends.ollama.failures import denied
 from mai_backends.ollama.options import OllamaOptions
 from mai_core.errors import BackendUnavailable, EngineAbsent
+
+if TYPE_CHECKING:
+    from mai_backends.ollama.client.api import Api
 
 __all__ = ["Server"]
 
@@ -57,9 +57,7 @@ class Server:
         """The client. Raises ``SettingsError`` when a key it needs cannot be read."""
         async with self._opening:
             if self._api is None:
-                headers = await asyncio.to_thread(self._options.credentials, self._name)
-                # A proxy has no business on the loopback.
-                self._api = Api(self.url, headers=headers, through_proxies=self.host != LOCAL)
+                self._api = await asyncio.to_thread(self._connection)
             return self._api
 
     async def find(self) -> Api:
@@ -80,8 +78,8 @@ class Server:
             raise self._missing(f"what answers at {self.url} is not Ollama", str(error)) from error
         except TimeoutError as error:
             raise self._missing(f"{self.label} does not answer at {self.url} within {seconds:g} s") from error
-        except httpx.TransportError as error:
-            raise self._missing(f"{self.label} does not answer at {self.url}", repr(error)) from error
+        except Lost as error:
+            raise self._missing(f"{self.label} does not answer at {self.url}", str(error)) from error
         return api
 
     async def running(self, seconds: float = LISTING_MEMORY) -> list[Running]:
@@ -102,14 +100,21 @@ class Server:
             raise BackendUnavailable(f"{self.label} sent {error}") from error
         except TimeoutError as error:
             raise BackendUnavailable(f"{self.label} did not answer within {seconds:g} s") from error
-        except httpx.TransportError as error:
-            raise BackendUnavailable(f"{self.label} does not answer at {self.url}", detail=repr(error)) from error
+        except Lost as error:
+            raise BackendUnavailable(f"{self.label} does not answer at {self.url}", detail=str(error)) from error
 
     async def close(self) -> None:
         """Close all connections."""
         api, self._api = self._api, None
         if api is not None:
             await api.hang_up()
+
+    def _connection(self) -> Api:
+        """Takes a while: a keyring may ask the person to unlock it, and the official client is slow to import."""
+        from mai_backends.ollama.client.api import Api
+
+        # A proxy has no business on the loopback.
+        return Api(self.url, headers=self._options.credentials(self._name), through_proxies=self.host != LOCAL)
 
     def _missing(self, message: str, detail: str = "") -> BackendUnavailable:
         """A server nobody asked for, and that never was there, is no fault."""

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import httpx
 from ollama import AsyncClient
 
-from mai_backends.ollama.client.lines import LONGEST_LINE, Unreadable, as_object, objects
+from mai_backends.ollama.client.errors import Lost, Refused, Unreadable
+from mai_backends.ollama.client.lines import LONGEST_LINE, as_object, objects
 
-__all__ = ["Api", "Refused", "Reply"]
+__all__ = ["Api", "Reply"]
 
 LARGEST_ANSWER = 64 << 20
 """Bytes of an answer that is not streamed."""
-
-
-class Refused(Exception):
-    """The server answered with an error: its HTTP status, or 200 for one told within a stream, and what it said."""
-
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(f"{status}: {said}")
-        self.status = status
-        self.said = said
 
 
 class Reply:
@@ -35,8 +27,9 @@ class Reply:
         self._lines = objects(_chunks(response))
 
     async def next(self) -> dict[str, Any] | None:
-        """The next line; None when the stream ended. Raises ``Refused``, ``Unreadable`` or ``TransportError``."""
-        line = await anext(self._lines, None)
+        """The next line; None when the stream ended. Raises ``Refused``, ``Unreadable`` or ``Lost``."""
+        with _translated():
+            line = await anext(self._lines, None)
         if line is not None and "error" in line:
             raise Refused(200, _text(line["error"]))
         return line
@@ -54,7 +47,7 @@ class Api(AsyncClient):
     level, reject a whole list for one row, split lines at separators that stand within strings, and read without
     bound. So addressing, headers and connections are the official client's, and the bodies are JSON both ways.
 
-    Methods raise ``Refused``, ``Unreadable`` or ``httpx.TransportError``. None has a deadline of its own.
+    Methods raise ``Refused``, ``Unreadable`` or ``Lost``. None has a deadline of its own.
     """
 
     def __init__(self, url: str, *, headers: Mapping[str, str], through_proxies: bool) -> None:
@@ -62,6 +55,7 @@ class Api(AsyncClient):
             host=url,
             headers=headers,
             trust_env=through_proxies,
+            verify=url.startswith("https:"),  # loading certificates takes a while
             follow_redirects=False,
             timeout=httpx.Timeout(None),
         )
@@ -96,10 +90,11 @@ class Api(AsyncClient):
     async def reply(self, body: Mapping[str, Any]) -> Reply:
         """Begin a reply; returns with its first bytes on the way."""
         request = self._client.build_request("POST", "/api/chat", content=_encoded(body))
-        response = await self._client.send(request, stream=True)
-        if response.status_code != httpx.codes.OK:
-            async with aclosing(response):
-                raise Refused(response.status_code, _reason(await _whole(response, LONGEST_LINE)))
+        with _translated():
+            response = await self._client.send(request, stream=True)
+            if response.status_code != httpx.codes.OK:
+                async with aclosing(response):
+                    raise Refused(response.status_code, _reason(await _whole(response, LONGEST_LINE)))
         return Reply(response)
 
     async def hang_up(self) -> None:
@@ -108,14 +103,26 @@ class Api(AsyncClient):
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         content = None if body is None else _encoded(body)
-        async with self._client.stream(method, path, content=content) as response:
-            whole = await _whole(response, LARGEST_ANSWER)
+        with _translated():
+            async with self._client.stream(method, path, content=content) as response:
+                whole = await _whole(response, LARGEST_ANSWER)
         if response.status_code != httpx.codes.OK:
             raise Refused(response.status_code, _reason(whole))
         answer = as_object(whole)
         if "error" in answer:
             raise Refused(response.status_code, _text(answer["error"]))
         return answer
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except httpx.DecodingError as error:
+        raise Unreadable("bytes in another encoding than it said") from error
+    except httpx.RequestError as error:
+        connected = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
+        raise Lost(repr(error), connected=connected) from error
 
 
 async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:

@@ -6,14 +6,12 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Any
 
-__all__ = ["LONGEST_LINE", "Unreadable", "as_object", "objects"]
+from mai_backends.ollama.client.errors import Unreadable
+
+__all__ = ["LONGEST_LINE", "as_object", "objects"]
 
 LONGEST_LINE = 8 << 20
 """Bytes. Ollama itself gives up on a longer event of its engine."""
-
-
-class Unreadable(Exception):
-    """The server wrote what its protocol does not hold."""
 
 
 async def objects(chunks: AsyncIterable[bytes], *, longest: int = LONGEST_LINE) -> AsyncGenerator[dict[str, Any], None]:

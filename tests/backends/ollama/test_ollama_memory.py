@@ -67,6 +67,9 @@ async def test_the_window_an_engine_raises_or_clamps_is_told(server: OllamaStand
 async def test_what_others_loaded_is_used_as_it_is_and_left_alone(server: OllamaStandIn, tmp_path: Path) -> None:
     somebody_loads(server, context=4096)
     async with backend_for(server, tmp_path) as backend:
+        assert await backend.loaded() == []
+        assert server.calls[-1][0] == "/api/chat", "a server nobody has found yet is not asked every turn"
+        await backend.models()
         (found,) = await backend.loaded()
         assert (found.owned, found.plan.context, found.key) == (False, 4096, KEY)
         loaded = await load(backend)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mai_backends.ollama.address import server_url
-from mai_backends.ollama.client.lines import Unreadable, objects
+from mai_backends.ollama.client.errors import Unreadable
+from mai_backends.ollama.client.lines import objects
 from mai_backends.ollama.client.replies import ReplyReader
 from mai_backends.ollama.client.request import chat_body
 from mai_backends.ollama.client.rows import installed, running
@@ -187,6 +188,9 @@ def test_options_say_what_is_wrong_with_them(monkeypatch: pytest.MonkeyPatch) ->
         ({"urll": "x"}, 'did you mean "url"'),
         ({"url": "ftp://x"}, "http://"),
         ({"url": "http://me:secret@x"}, "no user or password"),
+        ({"url": "http://a b"}, "no name of a machine"),
+        ({"url": "http://x:99999"}, "port"),
+        ({"headers": {"X-A": "a\nb"}}, "printable"),
         ({"keep_alive": 0}, "after every reply"),
         ({"headers": {"Authorization": "Bearer abc"}}, "holds a secret"),
     ]
