@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tests.standins.faults import Fault
-from tests.standins.lmstudio import LMStudioStandIn
+from tests.standins.lmstudio import LMStudioStandIn, StandInModel
 
 KEY = "qwen2.5-0.5b-instruct"
 
@@ -150,14 +150,14 @@ def test_a_client_that_goes_ends_its_predictions_but_not_its_loads(
         client.llm.load_new_instance(KEY, "orphan")
     standin.fault = None
     eventually(lambda: "orphan" in standin.instances)
+    standin.models["slow"] = StandInModel(key="slow", reply="word " * 3000, token_seconds=0.02)
     with lmstudio.Client(standin.host) as client:
-        standin.fault = Fault.HANGS_MID_STREAM
-        with pytest.raises(lmstudio.LMStudioTimeoutError):
-            client.llm.model("orphan").respond("hello")
+        stream = client.llm.model("slow").respond_stream("hello")
+        next(iter(stream))
         assert standin.generating == 1
         client.llm.disconnect()
-        standin.fault = None
         eventually(lambda: standin.generating == 0)
+        stream.close()
 
 
 def test_nobody_waits_for_a_server_that_stops(standin: LMStudioStandIn, quick: None) -> None:
