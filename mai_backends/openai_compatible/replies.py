@@ -88,7 +88,7 @@ async def stream(
                 continue
             if not isinstance(event, ReasoningDelta) and (rest := seam.close()):
                 yield TextDelta(rest)
-            yield _counted(event, model, asked, text) if isinstance(event, ReplyEnd) else event
+            yield _counted(event, model, asked, text, options) if isinstance(event, ReplyEnd) else event
 
 
 async def _attempts(
@@ -209,7 +209,9 @@ async def _lost(server: Server, name: str, model: ServedModel, error: Exception)
     return server.unreachable(error)
 
 
-def _counted(end: ReplyEnd, model: ServedModel, messages: Sequence[Message], text: list[str]) -> ReplyEnd:
+def _counted(
+    end: ReplyEnd, model: ServedModel, messages: Sequence[Message], text: list[str], options: GenerationOptions
+) -> ReplyEnd:
     """The end with estimates where the server did not count; where it did, the estimate learns from it."""
     usage = end.usage
     if usage.prompt_tokens:
@@ -218,5 +220,6 @@ def _counted(end: ReplyEnd, model: ServedModel, messages: Sequence[Message], tex
         prompt = sum(model.estimate.count(message.content) for message in messages)
         usage = replace(usage, prompt_tokens=prompt)
     if not usage.completion_tokens and text:
-        usage = replace(usage, completion_tokens=model.estimate.count("".join(text)))
+        written = model.estimate.count("".join(text))
+        usage = replace(usage, completion_tokens=min(written, options.max_tokens or written))
     return ReplyEnd(end.stop, usage)

@@ -25,6 +25,7 @@ class OpenAIStandIn:
 
     models          what it serves; ``loaded`` the keys in memory, all of them where the server loads nothing itself
     key             the API key that opens it; empty lets everybody in
+    behind          of a router: the kind of server it starts, which it passes questions on to
     fault           what goes wrong now
     refusals        answers to the coming chat requests: status, headers, content
     redirect        where every request is sent on to, when set
@@ -46,6 +47,7 @@ class OpenAIStandIn:
         self.flavour = Flavour(flavour)
         self.key = key
         self.port = port or _free_port()
+        self.behind: Flavour | None = None
         self.fault: Fault | None = None
         self.refusals: list[tuple[int, dict[str, str], object]] = []
         self.redirect = ""
@@ -187,7 +189,10 @@ class OpenAIStandIn:
     def _own(self, path: str, body: dict[str, Any]) -> object | None:
         """What this kind of server answers besides the protocol; None for what it does not know."""
         first = next(iter(self.models.values()))
-        if self.flavour is Flavour.LLAMA_SERVER:
+        if self.flavour is Flavour.LLAMA_SWAP and self.behind is Flavour.LLAMA_SERVER:
+            running = next((key for key in sorted(self.loaded) if path.startswith(f"/upstream/{key}/")), "")
+            path = path.removeprefix(f"/upstream/{running}") if running else path
+        if Flavour.LLAMA_SERVER in (self.flavour, self.behind):
             if path == "/props":
                 return {"default_generation_settings": {"n_ctx": first.context}, "total_slots": 1}
             if path == "/tokenize":
@@ -224,7 +229,7 @@ class OpenAIStandIn:
         async with self._slots[model.key]:
             self.generating += 1
             try:
-                await Chat(self.flavour, model, body, self.fault).write(exchange, trouble)
+                await Chat(self.behind or self.flavour, model, body, self.fault).write(exchange, trouble)
             finally:
                 self.generating -= 1
 
