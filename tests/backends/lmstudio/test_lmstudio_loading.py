@@ -243,6 +243,8 @@ async def test_what_expired_is_not_listed(make_backend: MakeBackend, standin: LM
         del standin.instances[loaded.instance]
     assert await backend.loaded() == []
     await backend.unload(loaded.instance)
+    await backend.close()
+    assert "unloadModel" not in [endpoint for endpoint, _ in standin.calls]
 
 
 async def test_closing_unloads(make_backend: MakeBackend, standin: LMStudioStandIn) -> None:
