@@ -26,6 +26,7 @@ def engine(name: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], 
     """A stand-in as a process of its own, and its port."""
     process = subprocess.Popen(
         [sys.executable, "-m", f"tests.standins.{name}", "--port", "0", *arguments],
+        stdin=subprocess.PIPE,  # some end when it closes
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
