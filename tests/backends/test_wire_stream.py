@@ -12,6 +12,7 @@ from contextlib import aclosing, asynccontextmanager
 import httpx
 import pytest
 
+from mai_backends.wire import stream
 from mai_backends.wire.errors import BrokeOff, Refused, Silent, Unreadable
 from mai_backends.wire.stream import stream_reply
 from mai_core.plugin.interfaces import GenerationEvent
@@ -53,8 +54,12 @@ async def read(url: str, options: GenerationOptions = OPTIONS, deadline: float |
             return [found async for found in events]
 
 
-async def test_a_server_that_never_closes_is_not_waited_for() -> None:
-    async with server(event("a"), event(finish="stop"), DONE, close=False) as url:
+@pytest.mark.parametrize("rest", [(), (DONE,)], ids=["reason", "done"])
+async def test_a_server_that_never_closes_is_not_waited_for(
+    rest: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "USAGE_SECONDS", 0.2)
+    async with server(event("a"), event(finish="stop"), *rest, close=False) as url:
         began = time.monotonic()
         text, end = await read(url)
         assert time.monotonic() - began < 0.9
@@ -124,7 +129,9 @@ async def test_refusals_keep_their_status_and_headers() -> None:
     assert (refusal.status, refusal.message, refusal.headers["retry-after"]) == (429, "no", "7")
 
 
-@pytest.mark.parametrize("script", [(), (b": ping\n\n",), (event("a"),)], ids=["nothing", "comment", "token"])
+@pytest.mark.parametrize(
+    "script", [(), (b": ping\n\n",), (event(),), (event("a"),)], ids=["nothing", "comment", "role", "token"]
+)
 async def test_silence(script: tuple[bytes, ...]) -> None:
     async with server(*script, close=False) as url:
         with pytest.raises(Silent) as caught:

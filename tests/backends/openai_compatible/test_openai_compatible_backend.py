@@ -100,7 +100,7 @@ def test_settings_that_say_nothing_sensible(options: dict[str, object], said: st
         backend_for(str(options.pop("base_url", "http://host/v1")), **options)
     assert said in str(caught.value)
     assert str(caught.value).startswith("backends.mine")
-    assert SECRET not in str(caught.value)
+    assert SECRET not in f"{caught.value} {caught.value.__context__}"
 
 
 async def test_the_key_goes_to_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,6 +195,24 @@ async def test_what_each_kind_of_server_tells(
             assert loaded.plan.context == 600
         if flavour is Flavour.LLAMA_SWAP:
             assert [entry.expires_in for entry in await backend.loaded()] == [300.0]
+        await backend.close()
+
+
+async def test_a_server_that_cannot_tell_what_is_loaded_is_not_asked() -> None:
+    with OpenAIStandIn(flavour=Flavour.LITELLM) as stand_in:
+        backend = backend_for(stand_in.url)
+        await backend.models()
+        asked = len(stand_in.calls)
+        assert list(await backend.loaded()) == []
+        assert len(stand_in.calls) == asked
+        await backend.close()
+
+
+async def test_what_only_embeds_is_left_out() -> None:
+    models = [StandInModel(key="talks"), StandInModel(key="embeds", embeds=True)]
+    with OpenAIStandIn(models, flavour=Flavour.LM_STUDIO) as stand_in:
+        backend = backend_for(stand_in.url)
+        assert [model.key for model in await backend.models()] == ["talks"]
         await backend.close()
 
 

@@ -35,6 +35,7 @@ class StandInModel:
     calls           tool calls it asks for when it is given tools: pairs of a name and its arguments as JSON
     token_seconds   between tokens
     load_seconds    until a router has loaded it
+    embeds          whether it is no chat model, as far as its kind of server tells
     """
 
     key: str = "tiny"
@@ -44,6 +45,7 @@ class StandInModel:
     calls: tuple[tuple[str, str], ...] = ()
     token_seconds: float = 0.001
     load_seconds: float = 0.05
+    embeds: bool = False
 
     def answer(self, messages: Sequence[dict[str, Any]]) -> str:
         """The reply to these messages."""
@@ -77,7 +79,7 @@ def lm_studio_row(model: StandInModel, *, loaded: bool) -> dict[str, Any]:
     told: dict[str, Any] = {
         "id": model.key,
         "object": "model",
-        "type": "llm",
+        "type": "embeddings" if model.embeds else "llm",
         "publisher": "someone",
         "arch": "llama",
         "compatibility_type": "gguf",
@@ -93,7 +95,7 @@ def litellm_row(model: StandInModel) -> dict[str, Any]:
     """The row of LiteLLM's ``/model/info``."""
     info = {
         "id": "353e2b79",
-        "mode": "chat",
+        "mode": "embedding" if model.embeds else "chat",
         "max_input_tokens": model.context,
         "input_cost_per_token": 1e-06,
         "output_cost_per_token": 2e-06,
