@@ -39,11 +39,12 @@ class EmbeddedBackend:
     def __init__(self, context: BackendContext) -> None:
         from mai_backends.embedded.library import Library
         from mai_backends.embedded.options import EmbeddedOptions
+        from mai_backends.settings import options_of
 
         self.name = context.name
         self.host = "local"
         self.remote = False
-        self._options = EmbeddedOptions.of(context.name, context.options)
+        self._options = options_of(EmbeddedOptions, context.name, context.options)
         self._library = Library(
             context,
             models_dirs=self._options.models_dirs,

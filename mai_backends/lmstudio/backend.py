@@ -41,9 +41,10 @@ class LMStudioBackend:
     def __init__(self, context: BackendContext) -> None:
         from mai_backends.lmstudio.installation import Installation
         from mai_backends.lmstudio.options import LMStudioOptions
+        from mai_backends.settings import options_of
 
         self.name = context.name
-        self._options = LMStudioOptions.of(context.name, context.options)
+        self._options = options_of(LMStudioOptions, context.name, context.options)
         self.host = host_of(self._options.url) if self._options.url else LOCAL
         self.remote = self.host != LOCAL
         self._installed = Installation.of(self._options.home)

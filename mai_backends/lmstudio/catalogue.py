@@ -107,7 +107,6 @@ def profile(row: ModelRow, *, backend: str, host: str, remote: bool, architectur
         architecture=architecture,
         capabilities=frozenset(capabilities),
         tier=Tier.of_parameters(row.parameters or row.size_bytes * 1.6),
-        origin="lm-studio",
     )
 
 

@@ -20,6 +20,7 @@ from lmstudio.json_api import ChannelEndpoint
 from mai_backends.lmstudio import failures
 from mai_backends.lmstudio.discovery import Address
 from mai_backends.lmstudio.failures import ConnectionLost
+from mai_backends.lmstudio.proxies import keep_direct
 from mai_core.errors import BackendUnavailable
 
 __all__ = ["Channel", "Connection", "Link", "Parameter"]
@@ -200,6 +201,7 @@ class Connection:
     async def _open(self) -> Link:
         address = await self._locate()
         token = await self._token()
+        keep_direct(address.host)
         client = None
         try:
             client = _client(address, token)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-
-from mai_core.errors import SettingsError
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 __all__ = ["Gpu", "LMStudioOptions"]
 
@@ -48,6 +44,14 @@ class LMStudioOptions(BaseModel):
     rpc_timeout: _Seconds = 8.0
     load_timeout: _Seconds = 60.0
 
+    @field_validator("gpu", mode="before")
+    @classmethod
+    def _a_share(cls, gpu: object) -> object:
+        is_share = isinstance(gpu, int | float) and not isinstance(gpu, bool) and 0.0 <= gpu <= 1.0
+        if gpu not in ("auto", "max", "off") and not is_share:
+            raise ValueError("write auto, max, off, or a share from 0 to 1")
+        return gpu
+
     @field_validator("url")
     @classmethod
     def _understood(cls, url: str) -> str:
@@ -61,19 +65,3 @@ class LMStudioOptions(BaseModel):
     def ttl(self) -> int | None:
         """The time to live as the SDK wants it: never 0, which the server does not answer."""
         return self.ttl_seconds or None
-
-    @classmethod
-    def of(cls, name: str, options: Mapping[str, Any]) -> LMStudioOptions:
-        """The options of the backend ``name``. Raises ``SettingsError`` for one it does not know or understand."""
-        try:
-            return cls.model_validate(dict(options))
-        except ValidationError as error:
-            first = error.errors()[0]
-            option = str(first["loc"][0])
-            where = f"backends.{name}.{option}"
-            if first["type"] == "extra_forbidden":
-                near = difflib.get_close_matches(option, cls.model_fields, n=1)
-                known = f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(cls.model_fields)}"
-                raise SettingsError(f"{where}: LM Studio has no such option", remedy=known) from None
-            said = first["msg"].removeprefix("Value error, ")
-            raise SettingsError(f"{where}: {said[:1].lower()}{said[1:]}") from None

@@ -48,9 +48,10 @@ class OllamaBackend:
         from mai_backends.ollama.loading import Loader
         from mai_backends.ollama.options import OllamaOptions
         from mai_backends.ollama.server import Server
+        from mai_backends.settings import options_of
 
         self.name = context.name
-        self._options = options = OllamaOptions.of(context.name, context.options)
+        self._options = options = options_of(OllamaOptions, context.name, context.options)
         self._server = Server(context.name, options)
         self.host = CLOUD if options.cloud else self._server.host
         self.remote = self.host != "local"

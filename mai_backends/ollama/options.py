@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from mai_backends.ollama.address import DEFAULT_URL, server_url
 from mai_backends.secrets import read_secret
-from mai_core.errors import SettingsError
 
 __all__ = ["OllamaOptions"]
 
@@ -63,21 +61,6 @@ class OllamaOptions(BaseModel):
             if name.lower() in _CREDENTIALS and not value.startswith(_SECRET):
                 raise ValueError(f"{name} holds a secret: write env:NAME or keyring:SERVICE/USER, and keep it there")
         return headers
-
-    @classmethod
-    def of(cls, name: str, options: Mapping[str, Any]) -> OllamaOptions:
-        """The options of the backend ``name``. Raises ``SettingsError`` for one it does not know or understand."""
-        try:
-            return cls.model_validate(dict(options))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in ("backends", name, *first["loc"]))
-            if first["type"] == "extra_forbidden":
-                near = difflib.get_close_matches(str(first["loc"][-1]), cls.model_fields, n=1)
-                known = f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(cls.model_fields)}"
-                raise SettingsError(f"{where}: the ollama backend has no such option", remedy=known) from None
-            said = first["msg"].removeprefix("Value error, ")
-            raise SettingsError(f"{where}: {said[:1].lower()}{said[1:]}") from None
 
     def address(self) -> str:
         """The server's URL. An ``OLLAMA_HOST`` nobody can read as an address counts as not set."""

@@ -51,7 +51,7 @@ def test_a_row_is_a_model() -> None:
     model = profile(row, backend="lm", host="box", remote=True, architecture=None)
     assert (model.key, model.location, model.backend, model.host, model.remote) == (row.key, row.key, "lm", "box", True)
     assert model.capabilities == {Capability.JSON, Capability.TOOLS, Capability.VISION}
-    assert (model.tier, model.origin, model.installed) == (Tier.MEDIUM, "lm-studio", True)
+    assert (model.tier, model.origin, model.installed) == (Tier.MEDIUM, "", True)
 
 
 def test_what_an_older_server_leaves_out_is_unknown() -> None:

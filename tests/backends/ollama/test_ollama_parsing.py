@@ -20,6 +20,7 @@ from mai_backends.ollama.client.rows import installed, running
 from mai_backends.ollama.facts import Facts, facts_from
 from mai_backends.ollama.failures import refused_load, refused_reply
 from mai_backends.ollama.options import OllamaOptions
+from mai_backends.settings import options_of
 from mai_core.errors import (
     AccessDenied,
     BackendError,
@@ -196,14 +197,14 @@ def test_options_say_what_is_wrong_with_them(monkeypatch: pytest.MonkeyPatch) ->
     ]
     for options, words in wrong:
         with pytest.raises(SettingsError) as caught:
-            OllamaOptions.of("mine", options)
+            options_of(OllamaOptions, "mine", options)
         assert words in str(caught.value)
         assert "abc" not in str(caught.value)
         assert ":secret@" not in str(caught.value)
     with pytest.raises(SettingsError):
-        OllamaOptions.of("mine", {"api_key": "sk-123"}).credentials("mine")
+        options_of(OllamaOptions, "mine", {"api_key": "sk-123"}).credentials("mine")
     monkeypatch.setenv("TEAM", "blue")
-    assert OllamaOptions.of("mine", {"headers": {"X-Team": "env:TEAM", "X-B": "c"}}).credentials("mine") == {
+    assert options_of(OllamaOptions, "mine", {"headers": {"X-Team": "env:TEAM", "X-B": "c"}}).credentials("mine") == {
         "x-team": "blue",
         "x-b": "c",
     }

@@ -1,0 +1,36 @@
+"""From a section of the settings to a backend's options; what is wrong is said in one line, with the nearest name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from mai_core.errors import SettingsError
+
+__all__ = ["options_of"]
+
+Options = TypeVar("Options", bound=BaseModel)
+
+
+def options_of(model: type[Options], name: str, options: Mapping[str, Any]) -> Options:
+    """The options of the backend ``name``.
+
+    Raises ``SettingsError`` for one it does not know or understand. What was written is not repeated: it may be a key.
+    """
+    try:
+        return model.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_context=False, include_url=False)[0]
+        place = [str(part) for part in first["loc"]]
+        where = ".".join(("backends", name, *place))
+        if first["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(place[-1], model.model_fields, n=1)
+            known = f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(model.model_fields)}"
+            raise SettingsError(f"{where}: there is no such option", remedy=known) from None
+        if first["type"] == "missing":
+            raise SettingsError(f"{where} is not set", remedy=f"mai config set {where} VALUE") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{where}: {said[:1].lower()}{said[1:]}") from None
