@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
-import venv
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-LOYAL = ROOT / "tests" / "examples" / "mai-loyal"
+from tests.e2e.fresh_install import FreshInstall
 
 pytestmark = [pytest.mark.install, pytest.mark.timeout(900)]
 
@@ -35,49 +29,7 @@ print([p.key for p in ballot.proposals], ballot.fault, registry.faults)
 """
 
 
-class Installed:
-    """Mai and mai-loyal in an environment of their own, with a home of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home = folder / "home"
-        self.bin = folder / "env" / ("Scripts" if os.name == "nt" else "bin")
-        venv.create(folder / "env", with_pip=True)
-        done = self._run(self.bin / "python", "-m", "pip", "install", "--quiet", str(ROOT), str(LOYAL))
-        assert done.returncode == 0, done.stderr
-
-    def _run(self, *command: object) -> subprocess.CompletedProcess[str]:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MAI_"))}
-        environment["MAI_HOME"] = str(self.home)
-        return subprocess.run(
-            [str(part) for part in command],
-            capture_output=True,
-            text=True,
-            env=environment,
-            cwd=self.bin,
-            timeout=600,
-            check=False,
-        )
-
-    def python(self, source: str) -> str:
-        done = self._run(self.bin / "python", "-c", source)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def mai(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self._run(self.bin / "mai", *arguments)
-
-    def json(self, *arguments: str) -> Any:
-        done = self.mai(*arguments)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    return Installed(tmp_path_factory.mktemp("third-party"))
-
-
-def test_is_listed(installed: Installed) -> None:
+def test_is_listed(installed: FreshInstall) -> None:
     plugins = {plugin["name"]: plugin for plugin in installed.json("plugins", "--json")}
     loyal = plugins["loyal"]
     assert (loyal["distribution"], loyal["version"], loyal["module"]) == ("mai-loyal", "1.0.0", "mai_loyal")
@@ -85,11 +37,11 @@ def test_is_listed(installed: Installed) -> None:
     assert all(plugin["status"] == "ok" for plugin in plugins.values())
 
 
-def test_is_set_up_and_asked(installed: Installed) -> None:
+def test_is_set_up_and_asked(installed: FreshInstall) -> None:
     assert installed.python(ASK) == "['here', 'other']  ()"
 
 
-def test_decides_when_the_settings_say_so(installed: Installed, starter_gguf: Path) -> None:
+def test_decides_when_the_settings_say_so(installed: FreshInstall, starter_gguf: Path) -> None:
     explained = installed.json(
         "--set", f"backends.embedded.models_dirs=[{starter_gguf.parent}]",
         "--set", "backends.embedded.scan_other_tools=false",
@@ -102,7 +54,7 @@ def test_decides_when_the_settings_say_so(installed: Installed, starter_gguf: Pa
     assert decision["choice"] == decision["ballots"][0]["proposals"][0]["key"]
 
 
-def test_a_wrong_option_is_named(installed: Installed) -> None:
+def test_a_wrong_option_is_named(installed: FreshInstall) -> None:
     done = installed.mai(
         "--verbose", "--set", "selection.strategies=[loyal]", "--set", "selection.options={loyal: {bonsu: 1}}",
         "why", "Hello",
@@ -110,12 +62,12 @@ def test_a_wrong_option_is_named(installed: Installed) -> None:
     assert "no option bonsu → did you mean bonus?" in done.stderr
 
 
-def test_blocked_it_is_gone(installed: Installed) -> None:
+def test_blocked_it_is_gone(installed: FreshInstall) -> None:
     plugins = {plugin["name"]: plugin for plugin in installed.json("--block", "loyal", "plugins", "--json")}
     assert (plugins["loyal"]["status"], plugins["loyal"]["registers"]) == ("blocked", {})
 
 
-def test_the_environment_is_a_fresh_one(installed: Installed) -> None:
+def test_the_environment_is_a_fresh_one(installed: FreshInstall) -> None:
     where = Path(installed.python("import mai_core; print(mai_core.__file__)"))
     assert where.is_relative_to(installed.bin.parent)
     assert Path(sys.prefix) != installed.bin.parent
