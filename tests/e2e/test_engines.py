@@ -17,7 +17,7 @@ from tests.e2e.program import STARTER, Installed
 
 pytestmark = [pytest.mark.weights, pytest.mark.timeout(120)]
 
-BEGINNING = "Once upon a time there was a dragon who lived on a hill. Every morning it looked over the valley and sighed. "
+BEGINNING = "Once upon a time a dragon lived on a hill. Every morning it looked over the valley and sighed. "
 ROOT = Path(__file__).parents[2]
 
 
