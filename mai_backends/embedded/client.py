@@ -11,7 +11,7 @@ from mai_backends.embedded.failures import refusal
 from mai_backends.wire.bodies import encode
 from mai_backends.wire.errors import BrokeOff, Refusal, Refused, Silent, Unreadable
 from mai_backends.wire.request import chat_request
-from mai_backends.wire.stream import stream_reply
+from mai_backends.wire.stream import send, stream_reply
 from mai_core.errors import GenerationError, ModelStalled
 from mai_core.plugin.interfaces import GenerationEvent
 from mai_core.policy.messages import GenerationOptions, Message, Role
@@ -74,9 +74,10 @@ class EngineClient:
 
     async def _count(self, text: str) -> int:
         body = encode({"content": text, "add_special": False, "parse_special": False})
-        response = await self._http.post("/tokenize", content=body)
+        response = await send(self._http, self._http.build_request("POST", "/tokenize", content=body))
+        content = await response.aread()
         if response.is_error:
-            raise refusal(self._key, Refusal.of_body(response.status_code, response.content).fields)
+            raise refusal(self._key, Refusal.of_body(response.status_code, content).fields)
         return len(response.json()["tokens"])
 
 

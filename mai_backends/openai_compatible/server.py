@@ -15,7 +15,7 @@ from mai_backends.openai_compatible.options import OpenAICompatibleOptions
 from mai_backends.secrets import read_secret
 from mai_backends.wire.bodies import encode, parse_json
 from mai_backends.wire.errors import Refusal, Refused, Unreadable
-from mai_backends.wire.stream import read_body
+from mai_backends.wire.stream import read_body, send
 from mai_core.errors import AccessDenied, BackendUnavailable, SettingsError
 
 __all__ = ["Answer", "Server"]
@@ -73,7 +73,7 @@ class Server:
         request = http.build_request(method, url, content=content)
         try:
             async with asyncio.timeout(seconds):
-                response = await http.send(request, stream=True)
+                response = await send(http, request)
                 try:
                     received = await read_body(response)
                 finally:

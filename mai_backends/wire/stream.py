@@ -16,7 +16,7 @@ from mai_backends.wire.sse import EventStream
 from mai_core.plugin.interfaces import GenerationEvent
 from mai_core.policy.messages import GenerationOptions
 
-__all__ = ["LONGEST_BODY", "read_body", "stream_reply"]
+__all__ = ["LONGEST_BODY", "read_body", "send", "stream_reply"]
 
 LONGEST_BODY = 16 * 2**20
 """Bytes of a response that is read whole: lists of some thousand models, refusals."""
@@ -46,7 +46,7 @@ async def stream_reply(
     reader = ReplyReader(options)
     try:
         async with asyncio.timeout_at(watch.deadline):
-            response = await http.send(request, stream=True)
+            response = await send(http, request)
         try:
             if not response.is_success:
                 async with asyncio.timeout_at(watch.deadline):
@@ -69,6 +69,19 @@ async def stream_reply(
         raise BrokeOff("the reply ended without an end")
     for event in reader.end(prompt_seconds=watch.prompt_seconds, completion_seconds=watch.completion_seconds):
         yield event
+
+
+async def send(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """Send it and wait for the head of the response, whose body the caller reads and closes.
+
+    A connection that is dropped before a word was said is tried once more: an idle one may be closed just as it is
+    taken up again, and llama.cpp's server, when a client hangs up, now and then (1 in 100) closes the next connection
+    instead.
+    """
+    try:
+        return await http.send(request, stream=True)
+    except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+        return await http.send(request, stream=True)
 
 
 async def read_body(response: httpx.Response, *, limit: int = LONGEST_BODY) -> bytes:

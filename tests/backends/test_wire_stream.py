@@ -147,6 +147,28 @@ async def test_the_deadline_can_be_another_than_from_now() -> None:
         assert time.monotonic() - began < 0.9
 
 
+@pytest.mark.parametrize("drops", [1, 2])
+async def test_a_connection_that_is_dropped_without_a_word_is_tried_once_more(drops: int) -> None:
+    taken = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        taken += 1
+        await reader.readuntil(b"\r\n\r\n")
+        if taken > drops:
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + event("a") + event(finish="stop") + DONE)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        if drops == 1:
+            assert (await read(url))[0] == TextDelta("a")
+        else:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await read(url)
+    assert taken == 2
+
+
 async def test_pieces_of_a_tool_call_are_a_sign_of_life() -> None:
     def piece(arguments: str) -> bytes:
         call = {"index": 0, "function": {"name": "f", "arguments": arguments}}
