@@ -39,9 +39,10 @@ class OpenAICompatibleBackend:
     def __init__(self, context: BackendContext) -> None:
         from mai_backends.openai_compatible.options import OpenAICompatibleOptions
         from mai_backends.openai_compatible.server import Server
+        from mai_backends.settings import options_of
 
         self.name = context.name
-        self._options = OpenAICompatibleOptions.of(context.name, context.options)
+        self._options = options_of(OpenAICompatibleOptions, context.name, context.options)
         self.host = host_of(self._options.base_url)
         self.remote = self.host != LOCAL
         self._server = Server(context.name, self._options)

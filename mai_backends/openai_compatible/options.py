@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from mai_backends.hosts import LOCAL, host_of
-from mai_core.errors import SettingsError
 from mai_core.policy.models import Capability
 
 __all__ = ["Deadlines", "ModelOptions", "OpenAICompatibleOptions", "Prices"]
@@ -134,21 +131,3 @@ class OpenAICompatibleOptions(BaseModel):
     def connect_seconds(self) -> float:
         """How long a connection may take."""
         return self.deadlines.connect or (0.5 if host_of(self.base_url) == LOCAL else 3.0)
-
-    @classmethod
-    def of(cls, name: str, options: Mapping[str, Any]) -> OpenAICompatibleOptions:
-        """The options of the backend ``name``. Raises ``SettingsError``, which never repeats what was written."""
-        try:
-            return cls.model_validate(dict(options))
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_context=False, include_url=False)[0]
-            place = [str(part) for part in first["loc"]]
-            where = ".".join(("backends", name, *place))
-            if first["type"] == "extra_forbidden":
-                near = difflib.get_close_matches(place[-1], cls.model_fields, n=1)
-                known = f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(cls.model_fields)}"
-                raise SettingsError(f"{where}: there is no such option", remedy=known) from None
-            if first["type"] == "missing":
-                raise SettingsError(f"{where} is not set", remedy="such as http://127.0.0.1:8080/v1") from None
-            said = first["msg"].removeprefix("Value error, ")
-            raise SettingsError(f"{where}: {said[:1].lower()}{said[1:]}") from None

@@ -233,5 +233,5 @@ def test_a_brief_listing_changes_what_changes() -> None:
     ],
 )
 def test_base_urls(base_url: str, v1: str, root: str) -> None:
-    options = OpenAICompatibleOptions.of("mine", {"base_url": base_url})
+    options = OpenAICompatibleOptions(base_url=base_url)
     assert (options.v1, options.root) == (v1, root)
