@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def _reasons(docstring: str, left_out: list[Fault]) -> list[str]:
     ]
     for fault in left_out:
         told = [re.sub(rf"`*{fault.name}`*", f"*{fault.value}*", paragraph) for paragraph in told]
-    return told
+    return [textwrap.fill(paragraph, 118, break_on_hyphens=False) for paragraph in told]
 
 
 def _sentence(words: str) -> str:
