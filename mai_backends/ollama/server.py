@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, TypeVar
 
-from mai_backends.hosts import LOCAL, host_of
+from mai_backends.hosts import LOCAL, host_of, listens
 from mai_backends.ollama.client.errors import Lost, Refused, Unreadable
 from mai_backends.ollama.client.rows import Running, running
 from mai_backends.ollama.failures import denied
@@ -65,8 +65,11 @@ class Server:
 
         Raises ``EngineAbsent``, ``AccessDenied`` or ``BackendUnavailable``.
         """
+        first = self.host == LOCAL and not self.version
+        if first and not await listens(self.url, within=FIRST_SIGN):
+            raise self._missing(f"{self.label} does not answer at {self.url}")
         api = await self.api()
-        seconds = FIRST_SIGN if self.host == LOCAL and not self.version else SIGN
+        seconds = FIRST_SIGN if first else SIGN
         try:
             async with asyncio.timeout(seconds):
                 self.version = await api.version() or "0.0.0"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
-from mai_backends.hosts import LOCAL, host_of
-from mai_core.errors import BackendUnavailable, ModelCrashed, ModelFileError
+from mai_backends.hosts import LOCAL, host_of, listens
+from mai_core.errors import BackendUnavailable, EngineAbsent, ModelCrashed, ModelFileError
 from mai_core.plugin.interfaces import BackendContext, GenerationEvent, LoadProgress
 from mai_core.policy.messages import GenerationOptions, Message
 from mai_core.policy.models import Footprint, LoadedModel, LoadPlan, ModelProfile
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mai_backends.openai_compatible.listing import Listing
     from mai_backends.openai_compatible.offers import Offer
     from mai_backends.openai_compatible.served import ServedModel
+    from mai_backends.openai_compatible.server import Server
     from mai_core.plugin.interfaces import Backend, StatusNote
 
 __all__ = ["OpenAICompatibleBackend"]
@@ -25,6 +27,8 @@ log = logging.getLogger("mai.openai-compatible")
 
 LOADED_SECONDS = 1.0
 """What a turn waits at most to hear what is in memory."""
+SEEK_SECONDS = 0.5
+"""What a server that may not be there has to answer."""
 
 
 class OpenAICompatibleBackend:
@@ -38,32 +42,31 @@ class OpenAICompatibleBackend:
 
     def __init__(self, context: BackendContext) -> None:
         from mai_backends.openai_compatible.options import OpenAICompatibleOptions
-        from mai_backends.openai_compatible.server import Server
         from mai_backends.settings import options_of
 
         self.name = context.name
         self._options = options_of(OpenAICompatibleOptions, context.name, context.options)
         self.host = host_of(self._options.base_url)
         self.remote = self.host != LOCAL
-        self._server = Server(context.name, self._options)
         self._listing: Listing | None = None
         self._served: dict[str, ServedModel] = {}
+        self._closed = False
 
     @property
     def note(self) -> str:
         """What answers, and where."""
+        if self._listing is None and self._seeks:
+            return ""
         kind = self._listing.kind if self._listing is not None else "OpenAI-compatible server"
         in_clear = self.remote and bool(self._options.api_key) and self._server.where.startswith("http:")
         return f"{kind} at {self._server.where}" + (", its key goes there unencrypted" if in_clear else "")
 
     async def models(self) -> Sequence[ModelProfile]:
         """What the server lists, or those of it that the settings name."""
-        from mai_backends.openai_compatible.listing import list_models
+        self._listing = await (self._sought() if self._seeks and self._listing is None else self._listed())
+
         from mai_backends.openai_compatible.profiles import chosen, profile
 
-        self._listing = await list_models(
-            self.name, self._server, seconds=self._options.deadlines.listing, assumed=self._options.models
-        )
         placed = ModelProfile(
             key="", location="", backend=self.name, host=self.host, remote=self.remote, origin=self._listing.kind.value
         )
@@ -74,6 +77,8 @@ class OpenAICompatibleBackend:
 
     async def loaded(self) -> Sequence[LoadedModel]:
         """What is in the server's memory, where it can tell; nothing is claimed of one that cannot be reached."""
+        if self._seeks and self._listing is None:
+            return []
         from mai_backends.openai_compatible.residency import known, residents
 
         if self._listing is not None and not known(self._listing):
@@ -140,7 +145,44 @@ class OpenAICompatibleBackend:
 
     async def close(self) -> None:
         """Close all connections; replies under way end."""
-        await self._server.close()
+        self._closed = True
+        if "_server" in self.__dict__:
+            await self._server.close()
+
+    @property
+    def _seeks(self) -> bool:
+        return self._options.seek and not self.remote
+
+    async def _sought(self) -> Listing:
+        """What is listed by a server that may be there or not. Raises ``EngineAbsent``."""
+        absent = EngineAbsent(f"no server is running at {self._options.base_url}")
+        if not await listens(self._options.base_url, within=SEEK_SECONDS):
+            raise absent
+        from mai_backends.openai_compatible.kinds import Kind
+        from mai_backends.openai_compatible.listing import list_models
+
+        try:
+            listing = await list_models(self.name, self._server, seconds=SEEK_SECONDS)
+        except BackendUnavailable as error:
+            raise absent from error
+        if listing.kind is Kind.UNKNOWN:
+            raise EngineAbsent(f"what runs at {self._server.where} is no server Mai takes up by itself")
+        return listing
+
+    async def _listed(self) -> Listing:
+        from mai_backends.openai_compatible.listing import list_models
+
+        options = self._options
+        return await list_models(self.name, self._server, seconds=options.deadlines.listing, assumed=options.models)
+
+    @cached_property
+    def _server(self) -> Server:
+        """Made when it is first needed: a server that is only looked for, and not there, never is."""
+        from mai_backends.openai_compatible.server import Server
+
+        if self._closed:
+            raise BackendUnavailable(f"{self.name} is closed")
+        return Server(self.name, self._options)
 
     @property
     def _loads(self) -> bool:

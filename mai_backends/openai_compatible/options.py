@@ -71,6 +71,8 @@ class OpenAICompatibleOptions(BaseModel):
     deadlines   seconds
     retries     how often a reply that did not begin is asked for again
     continues   whether the server goes on with a last message of the assistant; ``auto`` goes by what it is
+    seek        whether a server on this machine is only looked for: nothing is amiss when it is not there, and it is
+                used only when it is of a kind Mai knows
     """
 
     model_config = _STRICT
@@ -82,6 +84,7 @@ class OpenAICompatibleOptions(BaseModel):
     deadlines: Deadlines = Deadlines()
     retries: Annotated[int, Field(ge=0, le=10)] = 2
     continues: Literal["auto", "yes", "no"] = "auto"
+    seek: bool = False
 
     @field_validator("base_url")
     @classmethod

@@ -71,7 +71,9 @@ def _print(status: Status, as_json: bool) -> None:
         note(f"a sensor failed: {fault}", style="yellow")
     for backend in status.backends:
         if backend.error and not backend.absent:
-            note(f"{backend.name}: {backend.error}", style="yellow")
+            named = backend.error.startswith(f"{backend.name}:")
+            told = "; ".join(part for part in (backend.error, backend.remedy) if part)
+            note(told if named else f"{backend.name}: {told}", style="yellow")
 
 
 def status_view(status: Status) -> Group:
@@ -177,18 +179,25 @@ def _short(command: str) -> str:
     return f"{'mai' if name == '__main__.py' else name} {rest}".strip()
 
 
-def _backends(status: Status) -> Table:
+def _backends(status: Status) -> Group:
+    """Those that offer something or should; of those only looked for and not there, their names."""
+    from rich.console import Group
+
+    missing = [b.name for b in status.backends if b.absent and not b.note and not b.remedy]
     made = table("Backend", "Type", "Host", "Models", "", right=("Models",), wrap=("",), drop=("Type", "Host"))
     for backend in status.backends:
-        host = f"{backend.host} (remote)" if backend.remote else backend.host
-        made.add_row(backend.name, backend.kind, host, *_offered(backend))
-    return made
+        if backend.name not in missing:
+            host = f"{backend.host} (remote)" if backend.remote else backend.host
+            made.add_row(backend.name, backend.kind, host, *_offered(backend))
+    looked_for = [ink((f"Looked for, and not running here: {', '.join(missing)}", "dim"))] if missing else []
+    return Group(made, *looked_for)
 
 
 def _offered(backend: BackendStatus) -> tuple[str | Text, Text]:
     """The number of models and what there is to say of them."""
     if backend.absent:
-        return "–", ink((f"{backend.error}  {backend.note}".strip(), "dim"))
+        told = " · ".join(part for part in (backend.error, backend.note or backend.remedy) if part)
+        return "–", ink((told, "dim"))
     if backend.error:
         return ink(("unavailable", "red")), ink((backend.note, "dim"))
     return str(backend.models), ink((backend.note, "dim"))

@@ -65,7 +65,9 @@ def assemble(settings: Settings, registry: PluginRegistry, paths: Paths, known: 
         except MaiError as error:
             registry.report(name, "backend", str(error), cause=error)
             unavailable.append(
-                BackendStatus(name=name, kind=section.type, host="local", remote=False, error=str(error))
+                BackendStatus(
+                    name=name, kind=section.type, host="local", remote=False, error=error.message, remedy=error.remedy
+                )
             )
     probes = [
         _built(registry, name, partial(registry.probe, section.type, ProbeContext(name=name, options=section.options)))

@@ -72,19 +72,7 @@ class Catalog:
     @property
     def statuses(self) -> tuple[BackendStatus, ...]:
         """How each backend answered."""
-        return tuple(
-            BackendStatus(
-                name=name,
-                kind=backend.kind,
-                host=backend.host,
-                remote=backend.remote,
-                models=len(self._rows.get(name, ())),
-                error=str(self._errors.get(name, "" if name in self._rows else "has not answered yet")),
-                absent=isinstance(self._errors.get(name), EngineAbsent),
-                note=backend.note if isinstance(backend, StatusNote) else "",
-            )
-            for name, backend in self._backends.items()
-        )
+        return tuple(self._status(name, backend) for name, backend in self._backends.items())
 
     @property
     def unavailable(self) -> Mapping[str, str]:
@@ -243,6 +231,21 @@ class Catalog:
             sha256=row.sha256 or (known.sha256 if known.key == row.key else ""),
             price_in=row.price_in or known.price_in,
             price_out=row.price_out or known.price_out,
+        )
+
+    def _status(self, name: str, backend: Backend) -> BackendStatus:
+        error = self._errors.get(name)
+        waiting = "" if name in self._rows else "has not answered yet"
+        return BackendStatus(
+            name=name,
+            kind=backend.kind,
+            host=backend.host,
+            remote=backend.remote,
+            models=len(self._rows.get(name, ())),
+            error=error.message if error is not None else waiting,
+            remedy=error.remedy if error is not None else "",
+            absent=isinstance(error, EngineAbsent),
+            note=backend.note if isinstance(backend, StatusNote) else "",
         )
 
     def _background_done(self, task: asyncio.Task[None]) -> None:

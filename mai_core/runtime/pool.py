@@ -139,7 +139,7 @@ class Pool:
     async def _ready(self, model: ModelProfile, plan: LoadPlan, progress: Progress | None) -> LoadedModel:
         while True:
             self._backend(model)
-            for instance in map(self._known_as, await self._residents.of(model.backend)):
+            for instance in map(self._known_as, await self._residents.surely_of(model.backend)):
                 fresh = instance.instance not in self._leaving
                 if instance.key == model.key and instance.plan.context >= plan.context and fresh:
                     return instance

@@ -17,8 +17,8 @@ __all__ = ["BackendStatus", "ModelRow", "Placement", "Status"]
 class BackendStatus:
     """One configured backend.
 
-    ``error`` says why it offers no models; ``absent`` when that is no fault: it is only looked for, and not there.
-    ``note`` is what it has to tell of itself.
+    ``error`` says why it offers no models, and ``remedy`` what helps; ``absent`` when that is no fault: it is only
+    looked for, and not there. ``note`` is what it has to tell of itself.
     """
 
     name: str
@@ -27,6 +27,7 @@ class BackendStatus:
     remote: bool
     models: int = 0
     error: str = ""
+    remedy: str = ""
     absent: bool = False
     note: str = ""
 

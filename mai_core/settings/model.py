@@ -71,6 +71,12 @@ class BackendSettings(BaseModel):
         return dict(self.model_extra or {})
 
 
+def _sought(port: int) -> BackendSettings:
+    """A server that may run at its usual port of this machine."""
+    url = f"http://127.0.0.1:{port}"
+    return BackendSettings(type="openai-compatible", base_url=url, seek=True)  # type: ignore[call-arg]
+
+
 class ProbeSettings(BackendSettings):
     """One probe instance, in the same form as a backend."""
 
@@ -170,6 +176,9 @@ class Settings(Section):
         "embedded": BackendSettings(type="embedded"),
         "lmstudio": BackendSettings(type="lmstudio"),
         "ollama": BackendSettings(type="ollama"),
+        "llama-server": _sought(8080),
+        "vllm": _sought(8000),
+        "sglang": _sought(30000),
     }
     probes: dict[str, ProbeSettings] = {"system": ProbeSettings(type="system")}
     selection: SelectionSettings = SelectionSettings()

@@ -11,6 +11,7 @@ from mai_core.testing.clock import FakeClock
 from mai_core.testing.conformance import (
     BackendConformance,
     ProbeConformance,
+    ServedConformance,
     StrategyConformance,
     TransferConformance,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "FakeModel",
     "FakeProbe",
     "ProbeConformance",
+    "ServedConformance",
     "StrategyConformance",
     "TransferConformance",
     "worlds",

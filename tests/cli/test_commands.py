@@ -131,7 +131,7 @@ def test_status(mai: Run) -> None:
     assert "233 MiB" in told.out
     assert "3.0 GiB" in told.out
     assert "lms: nobody answers" in told.err
-    assert "Ollama is not installed" in told.out
+    assert "not running here: ollama" in told.out
     assert "Ollama" not in told.err, "which is no fault"
     assert "box (remote)" in told.out
     assert "found on port 11434" in told.out

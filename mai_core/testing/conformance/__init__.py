@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from mai_core.testing.conformance.backend import BackendConformance
 from mai_core.testing.conformance.probe import ProbeConformance
+from mai_core.testing.conformance.served import ServedConformance
 from mai_core.testing.conformance.strategy import StrategyConformance
 from mai_core.testing.conformance.transfer import TransferConformance
 
-__all__ = ["BackendConformance", "ProbeConformance", "StrategyConformance", "TransferConformance"]
+__all__ = ["BackendConformance", "ProbeConformance", "ServedConformance", "StrategyConformance", "TransferConformance"]

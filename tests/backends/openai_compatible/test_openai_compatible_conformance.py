@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from openai_conformance import ServedConformance
 
 from mai_backends.openai_compatible.backend import OpenAICompatibleBackend
 from mai_core.plugin.interfaces import Backend, BackendContext
 from mai_core.policy.models import LoadedModel
+from mai_core.testing import ServedConformance
 from tests.standins.openai import Flavour, OpenAIStandIn, StandInModel
 
 

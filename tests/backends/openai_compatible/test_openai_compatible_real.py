@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from openai_conformance import ServedConformance
 from openai_serving import backend_for, end_of, reply, text_of
 from real_servers import CONTEXT, RealServer
 
@@ -16,6 +15,7 @@ from mai_core.errors import AccessDenied, ContextExceeded, MaiError, ModelFileEr
 from mai_core.plugin.interfaces import Backend, BackendContext
 from mai_core.policy.messages import Message, ReplyEnd, Role, StopReason, Tool
 from mai_core.policy.models import Capability, LoadPlan
+from mai_core.testing import ServedConformance
 from tests.standins.openai import Flavour, StandInModel
 from tests.standins.openai.models import row
 from tests.standins.openai.refusals import overflow

@@ -1,4 +1,4 @@
-"""The conformance suite for servers that load by themselves: nothing in their memory is Mai's to free.
+"""What a backend keeps whose server loads by itself: nothing in its memory is Mai's to free.
 
 What a server holds is there before Mai comes and after it leaves. So those tests of the suite that end with an empty
 memory say here what holds instead; all others are inherited as they are.
@@ -15,12 +15,15 @@ import pytest
 
 from mai_core.errors import BackendError, ModelCrashed, ModelLoadError
 from mai_core.plugin.interfaces import Backend
-from mai_core.testing import BackendConformance
-from mai_core.testing.conformance.backend import LONG, SHORT, reply
+from mai_core.testing.conformance.backend import LONG, SHORT, BackendConformance, reply
+
+__all__ = ["ServedConformance"]
 
 
 class ServedConformance(BackendConformance):
-    """``tells`` is False for a server that cannot say what is in memory: of that one nothing may be claimed."""
+    """Subclass it as ``BackendConformance``.
+
+    ``tells`` is False for a server that cannot say what is in memory: of that one nothing may be claimed."""
 
     tells = True
 
@@ -40,6 +43,8 @@ class ServedConformance(BackendConformance):
         self.run(tmp_path, scenario)
 
     def test_a_model_that_is_not_there_is_a_load_error(self, tmp_path: Path) -> None:
+        """And changes nothing of what is in memory."""
+
         async def scenario(backend: Backend) -> None:
             profile = self.model(await backend.models())
             before = [entry.key for entry in await backend.loaded()]
@@ -51,6 +56,8 @@ class ServedConformance(BackendConformance):
         self.run(tmp_path, scenario)
 
     def test_a_cancelled_load_leaves_nothing_behind(self, tmp_path: Path) -> None:
+        """The next load works."""
+
         async def scenario(backend: Backend) -> None:
             profile = self.model(await backend.models())
             loading = asyncio.ensure_future(backend.load(profile, self.plan))
@@ -63,6 +70,8 @@ class ServedConformance(BackendConformance):
         self.run(tmp_path, scenario)
 
     def test_what_is_not_loaded_does_not_answer(self, tmp_path: Path) -> None:
+        """It fails by the class of its failure."""
+
         async def scenario(backend: Backend) -> None:
             with pytest.raises(BackendError):
                 await reply(backend, "never-was", SHORT)
