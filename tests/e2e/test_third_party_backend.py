@@ -18,13 +18,18 @@ def novels(installed: FreshInstall, tmp_path_factory: pytest.TempPathFactory) ->
     """Its one model is turned on as the person would do it, and everything else is left out."""
     texts = tmp_path_factory.mktemp("texts")
     (texts / "moby-dick.txt").write_text(TEXT, encoding="utf-8")
-    for other in ("embedded", "lmstudio", "ollama"):
-        installed.says("config", "set", f"backends.{other}.enabled", "false")
+    switches = [
+        setting["name"]
+        for setting in installed.json("config", "show", "backends", "--json")
+        if setting["name"].endswith(".enabled")
+    ]
+    for switch in switches:
+        installed.says("config", "set", switch, "false")
     installed.says("config", "set", "backends.novels.type", "markov")
     installed.says("config", "set", "backends.novels.folder", str(texts))
     yield installed
-    for key in ("embedded", "lmstudio", "ollama"):
-        installed.says("config", "unset", f"backends.{key}.enabled")
+    for switch in switches:
+        installed.says("config", "unset", switch)
     installed.says("config", "unset", "backends.novels")
 
 
