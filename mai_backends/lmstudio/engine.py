@@ -89,13 +89,13 @@ class Engine:
         """Every instance in its memory. A silent server is left alone for a while: nobody waits for it twice."""
         now = asyncio.get_running_loop().time()
         if now < self._quiet_until and not self._connection.open:
-            return []
+            raise BackendUnavailable("LM Studio does not say what it has loaded")
         before = set(self._instances)
         try:
             async with asyncio.timeout(LOADED_WITH_CONNECTING_SECONDS):
                 rows = loaded_rows(await self._rows_of("llm", "listLoaded", seconds=LOADED_SECONDS))
         except EngineAbsent:
-            rows = []
+            return []  # who only stands still comes back with all it had: what is gone, its next list will tell
         except (BackendUnavailable, TimeoutError) as error:
             self._quiet_until = now + QUIET_SECONDS
             if isinstance(error, BackendUnavailable):
@@ -124,7 +124,7 @@ class Engine:
             key=model.key,
             backend=self._name,
             plan=real,
-            footprint=estimate.footprint if estimate else predict_footprint(model, real),
+            footprint=estimate.footprint(model.size_bytes) if estimate else predict_footprint(model, real),
             host=self._host,
         )
         self._instances[identifier] = loaded
@@ -142,7 +142,7 @@ class Engine:
         try:
             await self._connection.call("llm", "unloadModel", {"identifier": instance})
         except EngineAbsent:
-            pass  # its memory went with the server
+            return  # its memory went with the server; should that only stand still, it is ours when it comes back
         except LMStudioError as error:
             if not failures.is_gone(error):
                 raise BackendUnavailable(
@@ -192,7 +192,13 @@ class Engine:
             async with turns:
                 return await self._count(instance, text)
 
-        return list(await asyncio.gather(*(count(text) for text in texts)))
+        counts = [asyncio.ensure_future(count(text)) for text in texts]
+        try:
+            return list(await asyncio.gather(*counts))
+        finally:
+            for one in counts:
+                one.cancel()
+            await asyncio.gather(*counts, return_exceptions=True)
 
     async def has_others(self) -> bool:
         """Whether anything is loaded there that was not loaded here, or nobody can tell."""
@@ -208,7 +214,7 @@ class Engine:
     async def close(self) -> None:
         """Unload what was loaded here, and let go of the server."""
         await self._orphans.close()
-        if self._instances and self._connection.open:
+        if self._instances:
             try:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await asyncio.gather(*(self.unload(instance) for instance in tuple(self._instances)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ __all__ = ["Estimate", "Loader", "configuration", "specifier"]
 log = logging.getLogger("mai.lmstudio")
 
 ESTIMATE_SECONDS = 2.0
+ALIVE_SECONDS = 1.0
 STOP_SECONDS = 1.0
 
 
@@ -36,10 +37,15 @@ class Estimate:
     gpu: int = 0
     allowed: bool = True
 
-    @property
-    def footprint(self) -> Footprint:
-        """By pool. LM Studio maps weights from their file, but does not tell which part of its estimate that is."""
-        return Footprint(max(0, self.total - self.gpu), 0, {"gpu": self.gpu} if self.gpu else {})
+    def footprint(self, weights: int) -> Footprint:
+        """By pool, of a model whose ``weights`` take so many bytes on disk.
+
+        LM Studio maps weights from their file where they are not on a GPU, but tells only how much of the whole is
+        there: as large a share of the weights is taken to be.
+        """
+        ram = self.total - self.gpu
+        mapped = min(ram, weights * ram // self.total)
+        return Footprint(ram - mapped, mapped, {"gpu": self.gpu} if self.gpu else {})
 
 
 class Loader:
@@ -86,8 +92,14 @@ class Loader:
                     f"the connection to LM Studio broke while it loaded {model.key}", detail=failures.describe(error)
                 ) from error
             raise failures.loading(error, model.key, short_of_memory=short_of_memory()) from error
-        progress(1.0)
-        return replace(plan, context=await self._context(identifier, info) or plan.context), estimate
+        try:
+            context = await self._context(identifier, info)
+            progress(1.0)
+        except BaseException:
+            self._orphans.hunt(identifier)
+            await undisturbed(self._orphans.settle(STOP_SECONDS))
+            raise
+        return replace(plan, context=context or plan.context), estimate
 
     async def _loaded(
         self,
@@ -159,6 +171,9 @@ class Loader:
         except BackendUnavailable:
             if not self._connection.open:
                 raise
+            # Too old to know the question, or silent altogether? Whoever lists what is loaded is only old.
+            with suppress(LMStudioError):
+                await self._connection.call("llm", "listLoaded", seconds=ALIVE_SECONDS)
             self._estimates = False
             return None
         except LMStudioError as error:
