@@ -29,6 +29,8 @@ __all__ = ["OllamaBackend"]
 log = logging.getLogger("mai.ollama")
 
 CLOUD = "ollama.com"
+SECONDS_TO_FREE = 10.0
+CLOSE_SECONDS = 2.0
 BEFORE_A_REPLY = 6.0
 """Seconds: a server that waits for a GPU to give memory back does not list what it holds for up to five."""
 
@@ -140,17 +142,19 @@ class OllamaBackend:
     async def unload(self, instance: str) -> None:
         """Free what Mai loaded; returns when the server no longer lists it. What others loaded stays."""
         found = next((one for one in self._instances.values() if one.loaded.instance == instance), None)
-        if found is None:
-            return
+        if found is not None:
+            await self._unload(found)
+
+    async def _unload(self, found: Instance, *, seconds: float = SECONDS_TO_FREE) -> None:
         self._moving.add(found.key)
         try:
             self._instances.pop(found.key, None)
             await found.end()
             if not self._options.cloud:
-                await self._loader.free(found.key)
+                await self._loader.free(found.key, seconds=seconds)
         finally:
             self._moving.discard(found.key)
-        log.info("model unloaded", extra={"instance": instance})
+        log.info("model unloaded", extra={"instance": found.loaded.instance})
 
     async def generate(
         self, instance: str, messages: Sequence[Message], options: GenerationOptions
@@ -170,10 +174,14 @@ class OllamaBackend:
         return [estimate.count(text) for text in texts]
 
     async def close(self) -> None:
-        """Unload what Mai loaded, and hang up."""
+        """Unload what Mai loaded, and hang up.
+
+        What somebody else is using just now the server unloads when they are done: nobody waits for that.
+        """
         self._closed = True
         freed = await asyncio.gather(
-            *(self.unload(one.loaded.instance) for one in tuple(self._instances.values())), return_exceptions=True
+            *(self._unload(one, seconds=CLOSE_SECONDS) for one in tuple(self._instances.values())),
+            return_exceptions=True,
         )
         for error in freed:
             if isinstance(error, BackendError):

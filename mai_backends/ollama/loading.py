@@ -21,7 +21,7 @@ __all__ = ["Loader"]
 
 log = logging.getLogger("mai.ollama")
 
-SECONDS_TO_FREE = 10.0
+LISTING_SECONDS = 10.0
 SECONDS_TO_ABANDON = 2.0
 _PAUSE = 0.05
 
@@ -58,17 +58,17 @@ class Loader:
             raise ModelLoadError(f"{label} unloaded {model} as soon as it had loaded it")
         return row
 
-    async def free(self, model: str) -> None:
+    async def free(self, model: str, *, seconds: float) -> None:
         """Returns when the server no longer lists a model. Raises ``BackendError`` when that takes too long.
 
         A server that is gone holds nothing.
         """
         try:
-            async with asyncio.timeout(SECONDS_TO_FREE):
+            async with asyncio.timeout(seconds):
                 await self._expire_until_gone(await self._server.api(), model)
         except TimeoutError as error:
             raise BackendError(
-                f"{self._server.label} did not free {model} within {SECONDS_TO_FREE:g} s",
+                f"{self._server.label} did not free {model} within {seconds:g} s",
                 remedy=f"somebody else may be using it; else: ollama stop {model}",
             ) from error
         except (*CALL_FAILED, BackendUnavailable) as error:
@@ -99,6 +99,6 @@ class Loader:
     async def _expire_until_gone(self, api: Api, model: str) -> None:
         while True:
             await api.expire(model)
-            if all(row.name != model for row in await self._server.running(SECONDS_TO_FREE)):
+            if all(row.name != model for row in await self._server.running(LISTING_SECONDS)):
                 return
             await asyncio.sleep(_PAUSE)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -249,3 +251,19 @@ async def test_an_old_server_does_not_tell_the_window(server: OllamaStandIn, tmp
         assert (await collect(backend, loaded.instance, (saying("hi"),)))[0]
         assert len(server.loads) == 1
         assert "update it" in backend.note
+
+
+async def test_closing_does_not_wait_for_what_others_use(server: OllamaStandIn, tmp_path: Path) -> None:
+    server.models[KEY] = replace(server.models[KEY], token_seconds=0.02, reply_tokens=150)
+    async with backend_for(server, tmp_path) as theirs:
+        async with backend_for(server, tmp_path) as mine:
+            await load(mine)
+            borrowed = await load(theirs)
+            assert not borrowed.owned
+            reply = asyncio.create_task(collect(theirs, borrowed.instance, options=GenerationOptions()))
+            assert await settled(lambda: server.generating == 1)
+            began = time.monotonic()
+        assert time.monotonic() - began < 2.5
+        assert not reply.done()
+        await reply
+    assert await settled(lambda: server.instances == []), "the server unloads it when they are done"
