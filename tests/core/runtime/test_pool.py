@@ -276,3 +276,25 @@ async def test_closing_ends_a_load_that_has_not_even_begun() -> None:
     assert pool._loads == {}
     async with asyncio.timeout(5):
         assert await use(pool, model)
+
+
+async def test_nothing_is_loaded_twice_by_a_backend_that_cannot_say_what_it_has() -> None:
+    class Busy(FakeBackend):
+        busy = False
+
+        async def loaded(self) -> Sequence[LoadedModel]:
+            if self.busy:
+                raise BackendUnavailable("busy")
+            return await super().loaded()
+
+    backend = Busy.of(script("a"))
+    assert isinstance(backend, Busy)
+    pool = pool_of(backend)
+    [model] = await backend.models()
+    first = await use(pool, model)
+    backend.busy = True
+    with pytest.raises(BackendUnavailable):
+        await use(pool, model)
+    backend.busy = False
+    assert await use(pool, model) == first
+    assert backend.calls == [("load", "a")]

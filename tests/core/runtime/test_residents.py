@@ -102,3 +102,62 @@ async def test_a_listing_in_flight_is_too_old_for_who_comes_later() -> None:
     late.let.set()
     await asyncio.gather(first, second)
     assert late.asked == 2
+
+
+async def test_who_was_late_and_then_failed_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
+
+    class Frozen(Slow):
+        async def loaded(self) -> Sequence[LoadedModel]:
+            await super().loaded()
+            raise BackendUnavailable("frozen")
+
+    frozen = Frozen.of(FakeModel.named("s"), name="slow")
+    assert isinstance(frozen, Frozen)
+    frozen.let = asyncio.Event()
+    residents = Residents({"slow": frozen})
+    await residents.all()
+    frozen.let.set()
+    await asyncio.sleep(0.01)
+    frozen.let.clear()
+    started = time.monotonic()
+    assert await residents.all() == ()
+    assert time.monotonic() - started < 0.04
+    assert frozen.asked == 2, "it is asked all the same: it may be back"
+    await residents.close()
+
+
+async def test_who_uses_a_backend_waits_for_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
+    late = slow()
+    loaded = await load(late)
+    residents = Residents({"slow": late})
+    assert await residents.of("slow") == ()
+    asking = asyncio.create_task(residents.surely_of("slow"))
+    await asyncio.sleep(0.02)
+    late.let.set()
+    assert await asking == (loaded,)
+
+
+async def test_who_cannot_say_what_it_has_is_out_of_reach_until_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LISTING_SECONDS", 0.05)
+    late = slow()
+    loaded = await load(late)
+    residents = Residents({"slow": late})
+    for _ in range(2):
+        with pytest.raises(BackendUnavailable, match=r"slow did not say within 0\.05 s"):
+            await residents.surely_of("slow")
+    late.let.set()
+    assert await residents.surely_of("slow") == (loaded,)
+
+
+async def test_a_listing_does_not_forget_what_was_loaded_meanwhile() -> None:
+    class Old(FakeBackend):
+        async def loaded(self) -> Sequence[LoadedModel]:
+            residents.add(here)
+            return ()
+
+    backend = Old.of(FakeModel.named("a"), name="old")
+    here = await load(backend)
+    residents = Residents({"old": backend})
+    assert await residents.of("old") == (here,)
