@@ -66,13 +66,17 @@ class Answer:
 
 @dataclass(slots=True)
 class _Attempts:
-    """What is left to try, and what was learned from what failed."""
+    """What is left to try, and what was learned from what failed.
+
+    The windows of ``borrowed`` models, loaded by others, are not Mai's to make smaller.
+    """
 
     queue: list[str]
     failed: list[tuple[str, MaiError]] = field(default_factory=list)
     plans: dict[str, LoadPlan] = field(default_factory=dict)
     shrink: dict[str, float] = field(default_factory=dict)
     reloaded: set[str] = field(default_factory=set)
+    borrowed: set[str] = field(default_factory=set)
 
 
 class Answering:
@@ -117,9 +121,8 @@ class Answering:
             if candidate is None or key not in models:
                 continue
             plan = attempts.plans.get(key, candidate.plan)
-            shrink = attempts.shrink.get(key, 1.0)
             try:
-                await self._attempt(answer, conversation, messages, models[key], plan, shrink, options, emit)
+                await self._attempt(attempts, answer, conversation, messages, models[key], plan, options, emit)
             except PluginError:
                 raise
             except MaiError as error:
@@ -150,7 +153,7 @@ class Answering:
         if isinstance(error, ModelCrashed) and key not in attempts.reloaded:
             attempts.reloaded.add(key)
             attempts.queue.insert(0, key)
-        elif isinstance(error, OutOfMemory) and plan.context // 2 >= self._minimum:
+        elif isinstance(error, OutOfMemory) and key not in attempts.borrowed and plan.context // 2 >= self._minimum:
             attempts.plans[key] = replace(plan, context=plan.context // 2)
             attempts.queue.insert(0, key)
         elif isinstance(error, ContextExceeded) and key not in attempts.shrink:
@@ -161,16 +164,17 @@ class Answering:
 
     async def _attempt(
         self,
+        attempts: _Attempts,
         answer: Answer,
         conversation: str,
         messages: Sequence[Message],
         model: ModelProfile,
         plan: LoadPlan,
-        shrink: float,
         options: GenerationOptions,
         emit: Emit,
     ) -> None:
         backend = self._backends[model.backend]
+        shrink = attempts.shrink.get(model.key, 1.0)
         answer.stop = None
         loading = False
 
@@ -183,6 +187,8 @@ class Answering:
             async with self._pool.acquire(model, plan, progress=progress) as instance:
                 if loading:
                     emit(Loading(model.key, 1.0))
+                if not instance.owned:
+                    attempts.borrowed.add(model.key)
                 prompt = await self._prompter.prompt(
                     conversation, messages, instance, backend, shown=answer.text, shrink=shrink
                 )

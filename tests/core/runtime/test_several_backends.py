@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mai_core import AsyncMai, hookimpl
-from mai_core.errors import BackendUnavailable, EngineAbsent
+from mai_core.errors import BackendUnavailable, EngineAbsent, OutOfMemory
 from mai_core.policy.messages import StopReason, ToolCall
 from mai_core.policy.models import LoadedModel, ModelProfile
 from mai_core.policy.selection import RejectionReason
@@ -191,3 +192,17 @@ async def test_a_backend_full_of_models_that_is_gone_leaves_room_for_the_others(
         await mai.models()
         backend(mai, "two").available = False
         assert (await mai.process_message("hello")).message.model == "spare"
+
+
+@pytest.mark.parametrize(("owned", "tries"), [(True, 4), (False, 1)])
+async def test_the_window_of_a_borrowed_model_is_not_made_smaller(tmp_path: Path, owned: bool, tries: int) -> None:
+    class Serving(FakeBackend):
+        async def load(self, model, plan, *, progress=None):  # type: ignore[no-untyped-def]
+            return replace(await super().load(model, plan, progress=progress), owned=owned)
+
+    plugin = Plugin("serving", Serving)
+    full = model("full", 0.9, failures={0: OutOfMemory("the GPU is full")})
+    others = {"server": {"type": "serving", "models": [full]}}
+    async with running(tmp_path, model("spare", 0.1), plugins=[plugin], others=others) as (mai, _, _):
+        assert (await mai.process_message("hello")).message.model == "spare"
+        assert backend(mai, "server").calls.count(("generate", "full")) == tries
