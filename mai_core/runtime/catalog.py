@@ -23,11 +23,11 @@ log = logging.getLogger("mai.catalog")
 LISTING_SECONDS = 10.0
 FRESH_SECONDS = 30.0
 GRACE_SECONDS = 1.0
-PATIENCE_SECONDS = 3.0
+PATIENCE_SECONDS = 5.0
 
 
 class Catalog:
-    """Every model of every backend, under one unique key each.
+    """Every model of every backend, under one unique key each, which nobody who comes later takes from it.
 
     A backend that fails or hangs keeps the rows it gave last and is named in ``statuses``; until it lists them again
     they are out of the race. All are asked at once, each on its own deadline, and nobody waits long for one as long as
@@ -48,10 +48,12 @@ class Catalog:
         self._errors: dict[str, MaiError] = {}
         self._own: dict[str, ModelProfile] = {}
         self._keys: dict[tuple[str, str], str] = {}
+        self._ranks: dict[tuple[str, str], int] = {}
         self._some = asyncio.Event()
         self._refreshed_at = float("-inf")
         self._listed_once = False
         self._refreshing: asyncio.Task[None] | None = None
+        self._patience_ends = float("-inf")
         self._models: tuple[ModelProfile, ...] = ()
 
     @property
@@ -88,6 +90,11 @@ class Catalog:
         """A model as its backend lists it, which may know it by another key."""
         return self._own.get(model.key, model)
 
+    def origin(self, key: str) -> tuple[str, str]:
+        """The backend of a placement and the key it has there: the same whoever else offers the model, and when."""
+        row = self._own.get(key)
+        return ("", key) if row is None else (row.backend, row.key)
+
     def known_as(self, loaded: LoadedModel) -> LoadedModel:
         """A loaded model under the key it has here."""
         key = self._keys.get((loaded.backend, loaded.key), loaded.key)
@@ -99,6 +106,7 @@ class Catalog:
         The first time ends a second after some backend has answered with models; the others' come later.
         """
         if self._refreshing is None and self._clock() - self._refreshed_at > FRESH_SECONDS:
+            self._patience_ends = self._clock() + PATIENCE_SECONDS
             self._refreshing = asyncio.create_task(self.refresh())
             self._refreshing.add_done_callback(self._background_done)
         refreshing = self._refreshing
@@ -107,21 +115,27 @@ class Catalog:
             await asyncio.wait([refreshing, some], return_when=asyncio.FIRST_COMPLETED)
             some.cancel()
             await asyncio.wait([refreshing], timeout=GRACE_SECONDS)
-            self._listed_once = True
+            self._hand_out()
         return self._models
 
     async def settled(self) -> tuple[ModelProfile, ...]:
-        """The models when every backend has had its say, or three seconds to have it."""
+        """The models when every backend has had its say, or five seconds to have it."""
         await self.current()
         if self._refreshing is not None:
-            await asyncio.wait([self._refreshing], timeout=PATIENCE_SECONDS)
+            await asyncio.wait([self._refreshing], timeout=max(0.0, self._patience_ends - self._clock()))
         return self._models
+
+    async def heard(self) -> tuple[ModelProfile, ...]:
+        """The models; as ``settled`` while there is a backend that has never had its say, at once afterwards."""
+        if all(name in self._rows or name in self._errors for name in self._backends):
+            return await self.current()
+        return await self.settled()
 
     async def refresh(self) -> None:
         """Ask every backend what it has."""
         await asyncio.gather(*(self._ask(name, backend) for name, backend in self._backends.items()))
         self._merge()
-        self._listed_once = True
+        self._hand_out()
         self._refreshed_at = self._clock()
 
     async def close(self) -> None:
@@ -204,6 +218,8 @@ class Catalog:
     def _merge(self) -> None:
         """Bring the rows of all backends together, and remember by which key each is known where."""
         rows = [self._completed(row) for name in self._backends for row in self._rows.get(name, ())]
+        # The first gets the plain key. Loads, leases and the model in use go by keys: nobody is to lose one again.
+        rows.sort(key=lambda row: self._ranks.get((row.backend, row.key), len(self._ranks)))
         pairs = placed(rows, self._known)
         self._own = {model.key: row for row, model in pairs}
         self._keys = {(row.backend, row.key): model.key for row, model in pairs}
@@ -214,6 +230,14 @@ class Catalog:
                 if known.sources and known.key not in merged:
                     merged[known.key] = _offered(known, fetcher)
         self._models = tuple(merged.values())
+        if self._listed_once:
+            self._hand_out()
+
+    def _hand_out(self) -> None:
+        """From now on the keys are in use."""
+        self._listed_once = True
+        for place in self._keys:
+            self._ranks.setdefault(place, len(self._ranks))
 
     def _completed(self, row: ModelProfile) -> ModelProfile:
         known = match(self._known, row.key)

@@ -13,6 +13,7 @@ from mai_core.policy.explanation import smallest_flip
 from mai_core.policy.feasibility import Limits, Situation
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.health import FORGET_SECONDS, health_after
+from mai_core.policy.models import ModelProfile
 from mai_core.policy.selection import Decision
 from mai_core.policy.stability import StabilityRules
 from mai_core.runtime.catalog import Catalog
@@ -48,7 +49,7 @@ class Decider:
         self._rules = rules
         self._arbiter = arbiter
         self._now = now
-        self._failures: dict[str, list[float]] | None = None
+        self._failures: dict[tuple[str, str], list[float]] | None = None
 
     async def situation(self, features: TaskFeatures, *, current: str | None, pinned: str | None) -> Situation:
         """Everything a decision depends on, as it is now."""
@@ -56,7 +57,7 @@ class Decider:
             self._catalog.current(), self._pool.loaded(), asyncio.to_thread(self._store.speeds)
         )
         if pinned is not None and not self._catalog.meant(pinned):
-            models = await self._catalog.settled()
+            models = await self._catalog.heard()
         now = self._now()
         failures = await self._known_failures()
         return Situation(
@@ -67,8 +68,8 @@ class Decider:
             loaded=loaded,
             current=current,
             pinned=pinned,
-            health={key: health_after(times, now) for key, times in failures.items()},
-            speeds=speeds,
+            health={m.key: health_after(times, now) for m in models if (times := failures.get(self._origin(m)))},
+            speeds={m.key: speed for m in models if (speed := speeds.get(self._origin(m)))},
             not_chat=self._catalog.not_chat,
             unavailable=self._catalog.unavailable,
         )
@@ -83,15 +84,20 @@ class Decider:
             self._catalog.unreachable(backend, error)
             return
         failures = await self._known_failures()
-        failures.setdefault(key, []).append(self._now())
+        origin = self._catalog.origin(key)
+        failures.setdefault(origin, []).append(self._now())
         told = f"{type(error).__name__}: {error.message}"
-        await asyncio.to_thread(self._store.record_failure, key=key, backend=backend, error=told)
+        await asyncio.to_thread(self._store.record_failure, key=origin[1], backend=backend, error=told)
 
     async def worked(self, key: str) -> None:
         """Forget a model's failures: it answered, or the person asked for it."""
         failures = await self._known_failures()
-        if failures.pop(key, None):
-            await asyncio.to_thread(self._store.forgive, key)
+        backend, own = origin = self._catalog.origin(key)
+        if failures.pop(origin, None):
+            await asyncio.to_thread(self._store.forgive, key=own, backend=backend)
+
+    def _origin(self, model: ModelProfile) -> tuple[str, str]:
+        return self._catalog.origin(model.key)
 
     def _decided(self, situation: Situation) -> Decision:
         return decide(situation, self._strategies.ballots, arbiter=self._arbiter, rules=self._rules)
@@ -99,12 +105,13 @@ class Decider:
     def _explained(self, situation: Situation) -> Decision:
         return replace(self._decided(situation), flip=smallest_flip(situation, self._decided))
 
-    async def _known_failures(self) -> dict[str, list[float]]:
+    async def _known_failures(self) -> dict[tuple[str, str], list[float]]:
+        """Seconds since the epoch, by backend and the key the model has there."""
         if self._failures is None:
             rows: Sequence[tuple[str, str, str, float]] = await asyncio.to_thread(
                 self._store.failures, self._now() - FORGET_SECONDS
             )
             self._failures = {}
-            for key, _, _, at in rows:
-                self._failures.setdefault(key, []).append(at)
+            for key, backend, _, at in rows:
+                self._failures.setdefault((backend, key), []).append(at)
         return self._failures

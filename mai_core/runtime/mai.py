@@ -339,10 +339,10 @@ class AsyncMai:
             self.store.save_receipt(self.store.save_decision(name, asked.id, answer.decision), answer.receipt)
 
     def _measured(self, reply: Reply) -> None:
-        model = next((m for m in self._catalog.models if m.key == reply.message.model), None)
+        backend, key = self._catalog.origin(reply.message.model)
         self.store.record_reply(
-            key=reply.message.model,
-            backend=model.backend if model else "",
+            key=key,
+            backend=backend,
             usage=reply.usage,
             first_token_seconds=reply.first_token_seconds,
         )
@@ -383,7 +383,7 @@ class AsyncMai:
 
     def _record_load(self, record: LoadRecord) -> None:
         self.store.record_load(
-            key=record.key,
+            key=self._catalog.origin(record.key)[1],
             backend=record.backend,
             context=record.context,
             predicted=record.predicted,

@@ -1,4 +1,7 @@
-"""What loading and answering really took: the past that later decisions learn from."""
+"""What loading and answering really took: the past that later decisions learn from.
+
+Everything is kept by backend and by the key the model has there: two backends may offer models of one name.
+"""
 
 from __future__ import annotations
 
@@ -79,10 +82,10 @@ class Measurements(Database):
         """Remember that a model failed; ``error`` names the class of the failure."""
         self._append_row("failures", key=key, backend=backend, error=error)
 
-    def forgive(self, key: str) -> None:
+    def forgive(self, *, key: str, backend: str) -> None:
         """Forget the failures of a model, because it works again."""
         with self._writing() as connection:
-            connection.execute("DELETE FROM failures WHERE key = ?", (key,))
+            connection.execute("DELETE FROM failures WHERE key = ? AND backend = ?", (key, backend))
 
     def failures(self, since: float) -> list[Failure]:
         """The failures at or after ``since`` (seconds since the epoch), oldest first."""
@@ -104,8 +107,8 @@ class Measurements(Database):
             for key, backend, context, predicted, observed, seconds, made in rows
         ]
 
-    def speeds(self) -> dict[str, MeasuredSpeed]:
-        """By model, the medians of its last ``RUNS_COUNTED`` runs; 0 for what was not measured.
+    def speeds(self) -> dict[tuple[str, str], MeasuredSpeed]:
+        """By backend and model, the medians of its last ``RUNS_COUNTED`` runs; 0 for what was not measured.
 
         A prompt counts from 16 tokens that were not in the cache, a reply from 8 tokens.
         """
@@ -124,12 +127,12 @@ class Measurements(Database):
             )
             load = _medians(connection, "loads", "seconds", "seconds > 0")
         return {
-            key: MeasuredSpeed(
-                prompt_tps=prompt.get(key, 0.0),
-                generation_tps=generation.get(key, 0.0),
-                load_seconds=load.get(key, 0.0),
+            place: MeasuredSpeed(
+                prompt_tps=prompt.get(place, 0.0),
+                generation_tps=generation.get(place, 0.0),
+                load_seconds=load.get(place, 0.0),
             )
-            for key in prompt.keys() | generation.keys() | load.keys()
+            for place in prompt.keys() | generation.keys() | load.keys()
         }
 
     def _append_row(self, table: str, **values: Any) -> None:
@@ -143,12 +146,13 @@ class Measurements(Database):
             connection.execute(f"DELETE FROM {table} WHERE id <= ?", (id - ROWS_KEPT,))
 
 
-def _medians(connection: sqlite3.Connection, table: str, value: str, counts: str) -> dict[str, float]:
-    """By model, the median of an SQL expression over the last runs that count."""
-    runs: dict[str, list[float]] = defaultdict(list)
-    for key, measured in connection.execute(
-        "SELECT key, measured FROM (SELECT key, measured, row_number() OVER (PARTITION BY key ORDER BY id DESC) AS age "
-        f"FROM (SELECT id, key, {value} AS measured FROM {table} WHERE {counts})) WHERE age <= {RUNS_COUNTED}"
+def _medians(connection: sqlite3.Connection, table: str, value: str, counts: str) -> dict[tuple[str, str], float]:
+    """By backend and model, the median of an SQL expression over the last runs that count."""
+    runs: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for backend, key, measured in connection.execute(
+        "SELECT backend, key, measured FROM "
+        "(SELECT backend, key, measured, row_number() OVER (PARTITION BY backend, key ORDER BY id DESC) AS age "
+        f"FROM (SELECT id, backend, key, {value} AS measured FROM {table} WHERE {counts})) WHERE age <= {RUNS_COUNTED}"
     ):
-        runs[key].append(measured)
-    return {key: median(measured) for key, measured in runs.items()}
+        runs[backend, key].append(measured)
+    return {place: median(measured) for place, measured in runs.items()}

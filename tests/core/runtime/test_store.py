@@ -418,9 +418,9 @@ def test_speeds_are_medians_by_model(store: Store) -> None:
     record(store, "b", usage())
     load(store, "c", 0.4)
     assert store.speeds() == {
-        "a": MeasuredSpeed(prompt_tps=50.0, generation_tps=25.0, load_seconds=2.0),
-        "b": MeasuredSpeed(prompt_tps=100.0, generation_tps=25.0),
-        "c": MeasuredSpeed(load_seconds=0.4),
+        ("embedded", "a"): MeasuredSpeed(prompt_tps=50.0, generation_tps=25.0, load_seconds=2.0),
+        ("embedded", "b"): MeasuredSpeed(prompt_tps=100.0, generation_tps=25.0),
+        ("embedded", "c"): MeasuredSpeed(load_seconds=0.4),
     }
 
 
@@ -429,7 +429,7 @@ def test_only_the_last_runs_count(store: Store) -> None:
         record(store, "a", usage(s=1.0))
     for _ in range(measurements.RUNS_COUNTED):
         record(store, "a", usage(s=5.0))
-    assert store.speeds()["a"].generation_tps == 10.0
+    assert store.speeds()["embedded", "a"].generation_tps == 10.0
 
 
 @pytest.mark.parametrize(
@@ -444,7 +444,7 @@ def test_only_the_last_runs_count(store: Store) -> None:
 )
 def test_runs_too_short_to_measure_do_not_count(store: Store, used: Usage, speed: MeasuredSpeed) -> None:
     record(store, "a", used)
-    assert store.speeds().get("a") == speed
+    assert store.speeds().get(("embedded", "a")) == speed
 
 
 def test_loads_and_failures_are_remembered(store: Store) -> None:
@@ -462,7 +462,9 @@ def test_loads_and_failures_are_remembered(store: Store) -> None:
         ("b", "embedded", "ModelStalled"),
     ]
     assert store.failures(since=failures[1].at) == failures[1:]
-    store.forgive("a")
+    store.forgive(key="a", backend="another")
+    assert len(store.failures(since=0.0)) == 3
+    store.forgive(key="a", backend="embedded")
     assert store.failures(since=0.0) == failures[2:]
 
 
