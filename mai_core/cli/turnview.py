@@ -150,8 +150,9 @@ class TurnView:
             return
         if decision.pinned is not None and decision.move is not Move.PIN:
             ends = f"/{decision.pinned}"
-            rejection = next((r for r in decision.rejections if ends.endswith(f"/{r.key}")), None)
-            why = rejection.message if rejection else "it is not on this disk"
+            speaking_of_it = [r for r in decision.rejections if ends.endswith(f"/{r.key}")]
+            rejection = max(speaking_of_it, key=lambda r: len(r.key), default=None)
+            why = rejection.message if rejection else "no engine that answers has it"
             self._tell_once(f"{decision.pinned} cannot answer, {chosen.key} does: {why}")
         self._tell_if_remote(chosen.key)
 
