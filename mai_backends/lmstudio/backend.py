@@ -165,8 +165,7 @@ class LMStudioBackend:
 
         self._found = ""
         if url := self._options.url:
-            seconds = discovery.REMOTE_SECONDS if self.remote else discovery.LOCAL_SECONDS
-            address = await discovery.find([discovery.address_of(url)], seconds=seconds)
+            address = await discovery.find([discovery.address_of(url)], seconds=discovery.CONFIGURED_SECONDS)
             if address is None:
                 raise BackendUnavailable(f"LM Studio does not answer at {url}", remedy="start its server there")
         else:

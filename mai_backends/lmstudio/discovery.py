@@ -20,8 +20,8 @@ DEFAULT_PORT = 1234
 PORTS = (41343, 52993, 16141, 39414, 22931, DEFAULT_PORT)
 """Where LM Studio's SDKs look for its API on this machine, in their order, and where its HTTP server is by default."""
 
-LOCAL_SECONDS = 0.5
-REMOTE_SECONDS = 3.0
+SEARCH_SECONDS = 0.5
+CONFIGURED_SECONDS = 3.0
 GREETING = "/lmstudio-greeting"
 LONGEST_GREETING = 4096
 PORT_FILE = Path(".internal", "http-server.json")
@@ -58,7 +58,7 @@ def candidates(home: Path) -> tuple[Address, ...]:
     return tuple(dict.fromkeys([*_written(home / PORT_FILE), *known]))
 
 
-async def find(places: Iterable[Address], *, seconds: float = LOCAL_SECONDS) -> Address | None:
+async def find(places: Iterable[Address], *, seconds: float = SEARCH_SECONDS) -> Address | None:
     """The first of ``places`` where LM Studio answers within so many seconds."""
     places = tuple(places)
     answers = await asyncio.gather(*(_listens(place, seconds) for place in places))

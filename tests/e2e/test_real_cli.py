@@ -125,7 +125,7 @@ def test_broken_files_beside_a_good_one_are_named_and_passed_over(ready: Install
     (ready.models / "garbage.gguf").write_bytes(os.urandom(5000))
     with good.open("rb") as whole:
         (ready.models / "truncated.gguf").write_bytes(whole.read(4_000_000))
-    rows = {row["profile"]["key"]: row for row in ready.json("models")}
+    rows = {row["model"]: row for row in ready.json("models")}
     assert rows.pop(STARTER)["fit"] == "fits"
     assert {key: row["fit"] for key, row in rows.items()} == dict.fromkeys(("empty", "garbage", "truncated"), "broken")
     table = ready.run("models")

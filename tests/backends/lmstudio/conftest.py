@@ -41,8 +41,8 @@ async def make_backend(tmp_path: Path) -> AsyncIterator[MakeBackend]:
     def make(**options: Any) -> LMStudioBackend:
         given = {
             "home": str(tmp_path / "no-lmstudio"),
-            "connect_timeout": 1.0,
-            "rpc_timeout": 1.0,
+            "connect_timeout": 10.0,
+            "rpc_timeout": 2.0,
             "load_timeout": 1.0,
             **options,
         }

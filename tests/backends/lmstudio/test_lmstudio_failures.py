@@ -22,7 +22,7 @@ from tests.standins.faults import Fault
 from tests.standins.lmstudio import LMStudioStandIn
 
 PLAN = LoadPlan(context=1024)
-OPTIONS = GenerationOptions(first_token_deadline=1.0, token_deadline=1.0)
+OPTIONS = GenerationOptions(first_token_deadline=2.0, token_deadline=1.0)
 QUESTION = (Message(role=Role.USER, content="Tell me everything.", id=1),)
 ABSENT = (Fault.NOT_INSTALLED, Fault.NOT_RUNNING, Fault.STARTS_SLOWLY)
 LISTING = (
@@ -67,7 +67,7 @@ async def meets(fault: Fault, work: Callable[[], Awaitable[object]]) -> None:
             await work()
         assert type(caught.value) is row.error
         assert "\n" not in str(caught.value)
-    assert time.monotonic() - began < row.seconds
+    assert time.monotonic() - began < row.bound
 
 
 async def nothing_is_left(standin: LMStudioStandIn, tasks: set[asyncio.Task[Any]]) -> None:
@@ -86,7 +86,8 @@ def test_no_fault_is_left_out() -> None:
 @pytest.mark.parametrize("fault", [*LISTING, *LOADING, *STREAMING])
 async def test_what_is_done_about(fault: Fault, standin: LMStudioStandIn, make_backend: MakeBackend) -> None:
     tasks = asyncio.all_tasks()
-    backend = make_backend(url=standin.host)
+    # A connection is five sockets, each with certificates of its own to read: a while, on a machine that is shared.
+    backend = make_backend(url=standin.host, connect_timeout=2.5 if fault is Fault.HANGS_AT_AUTH else 10.0)
     if fault in LISTING:
         standin.fault = fault
         await meets(fault, lambda: works(backend) if FAILURES[fault].error is None else backend.models())
