@@ -23,7 +23,9 @@ def options_of(model: type[Options], name: str, options: Mapping[str, Any]) -> O
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:
-        first = error.errors(include_input=False, include_context=False, include_url=False)[0]
+        # What is wrong comes before what is still missing: settings are written one by one.
+        found = error.errors(include_input=False, include_context=False, include_url=False)
+        first = min(found, key=lambda each: each["type"] == "missing")
         place = [str(part) for part in first["loc"]]
         where = ".".join(("backends", name, *place))
         if first["type"] == "extra_forbidden":

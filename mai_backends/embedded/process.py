@@ -150,7 +150,7 @@ class WorkerProcess:
         """The worker's one line; nothing when it ended without. Raises ``LoadFailed`` when it falls silent."""
         assert self._process.stdout is not None
         clock = asyncio.get_running_loop().time
-        reading = asyncio.ensure_future(self._process.stdout.readline())
+        reading = asyncio.ensure_future(_read_answer(self._process.stdout))
         last_sign, life = clock(), (0, 0)
         try:
             while not (await asyncio.wait({reading}, timeout=LOOK_SECONDS))[0]:
@@ -160,11 +160,9 @@ class WorkerProcess:
                 elif clock() - last_sign > silence:
                     raise LoadFailed(self.remains)
                 progress(min(0.95, resident / max(1, size_bytes)))
-            line = reading.result()
+            return reading.result()
         finally:
             reading.cancel()
-        answer: dict[str, Any] = json.loads(line) if line else {}
-        return answer
 
     async def _reap(self) -> None:
         await self._process.wait()
@@ -180,6 +178,27 @@ class WorkerProcess:
             self._heard += len(chunk)
             self._stderr += chunk
             del self._stderr[:-STDERR_KEPT]
+
+
+async def _read_answer(output: asyncio.StreamReader) -> dict[str, Any]:
+    """The worker's one line; nothing when it ended without.
+
+    Whatever else is there was printed by start-up files of the person's, before the worker claimed its output. It is
+    passed over, however long it is: a pipe that nobody empties would also keep a dead process from being reaped.
+    """
+    line = bytearray()
+    while piece := await output.read(STDERR_KEPT):
+        *ends, rest = piece.split(b"\n")
+        for end in ends:
+            line += end
+            with contextlib.suppress(ValueError):
+                answer = json.loads(line)
+                if isinstance(answer, dict) and answer.keys() & {"ready", "failed"}:
+                    return answer
+            line.clear()
+        line += rest
+        del line[:-STDERR_KEPT]
+    return {}
 
 
 def _running(pid: int) -> bool:

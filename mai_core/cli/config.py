@@ -6,8 +6,9 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +17,9 @@ from mai_core.cli.invocation import Invocation
 from mai_core.cli.output import err, ink, note, print_json, print_table
 from mai_core.cli.tables import table
 from mai_core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from mai_core.runtime.status import BackendStatus
 
 __all__ = ["app"]
 
@@ -89,8 +93,14 @@ def set_(
     """Change one setting in your file; comments stay."""
     from mai_core.settings import set_value
 
-    file = Invocation.of(ctx).paths.settings_file
+    invocation = Invocation.of(ctx)
+    file = invocation.paths.settings_file
+    before = _contents(file)
     stored = set_value(file, key, value)
+    # What a backend's options mean only the backend knows. Others of its options may still follow this one.
+    if refused := next((s for s in _refusals(invocation) if s.error.startswith(f"{key}:")), None):
+        _put_back(file, before)
+        raise SettingsError(refused.error, remedy=refused.remedy)
     note(f"{key} is now {_shown(stored)} in {file}")
 
 
@@ -106,8 +116,14 @@ def unset(ctx: typer.Context, key: Name) -> None:
 @app.command()
 def validate(ctx: typer.Context) -> None:
     """Check your file; exit code 1 when something in it is wrong."""
-    file = Invocation.of(ctx).paths.settings_file
+    invocation = Invocation.of(ctx)
+    file = invocation.paths.settings_file
     if _problems(file):
+        raise typer.Exit(1)
+    if refusals := _refusals(invocation):
+        for refused in refusals:
+            told = refused.error if refused.error.startswith("backends.") else f"{refused.name}: {refused.error}"
+            err().print(ink("; ".join(part for part in (told, refused.remedy) if part)), soft_wrap=True)
         raise typer.Exit(1)
     print(f"{file} is fine" if file.exists() else f"{file} does not exist: every setting has its default")
 
@@ -144,6 +160,16 @@ def _problems(file: Path) -> tuple[str, ...]:
     for problem in found:
         err().print(ink(problem), soft_wrap=True)
     return found
+
+
+def _refusals(invocation: Invocation) -> Sequence[BackendStatus]:
+    """The backends that cannot be made from the settings as they are in the files now."""
+    from mai_core.runtime.assembly import build_backends
+    from mai_core.settings import load_catalogue, load_settings
+
+    paths = invocation.paths
+    settings = load_settings(paths, invocation.environment).settings
+    return build_backends(settings, invocation.registry(), paths, load_catalogue(paths))[1]
 
 
 def _contents(file: Path) -> bytes | None:

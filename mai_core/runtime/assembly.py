@@ -25,7 +25,7 @@ from mai_core.policy.stability import StabilityRules
 from mai_core.runtime.status import BackendStatus
 from mai_core.settings.model import Settings
 
-__all__ = ["Parts", "assemble", "limits_of", "rules_of"]
+__all__ = ["Parts", "assemble", "build_backends", "limits_of", "rules_of"]
 
 T = TypeVar("T")
 
@@ -47,28 +47,7 @@ def assemble(settings: Settings, registry: PluginRegistry, paths: Paths, known: 
     Raises ``PluginError`` for a wrong option of a strategy, and for the context transfer: without it nothing can be
     answered.
     """
-    backends: dict[str, Backend] = {}
-    unavailable: list[BackendStatus] = []
-    for name, section in settings.backends.items():
-        if not section.enabled:
-            continue
-        context = BackendContext(
-            name=name,
-            options=section.options,
-            data_dir=paths.data,
-            cache_dir=paths.cache,
-            state_dir=paths.state,
-            known=tuple(known),
-        )
-        try:
-            backends[name] = registry.backend(section.type, context)
-        except MaiError as error:
-            registry.report(name, "backend", str(error), cause=error)
-            unavailable.append(
-                BackendStatus(
-                    name=name, kind=section.type, host="local", remote=False, error=error.message, remedy=error.remedy
-                )
-            )
+    backends, unavailable = build_backends(settings, registry, paths, known)
     probes = [
         _built(registry, name, partial(registry.probe, section.type, ProbeContext(name=name, options=section.options)))
         for name, section in settings.probes.items()
@@ -95,6 +74,35 @@ def assemble(settings: Settings, registry: PluginRegistry, paths: Paths, known: 
         transfer=registry.transfer(settings.context.transfer, settings.context.options.get(settings.context.transfer)),
         unavailable=tuple(unavailable),
     )
+
+
+def build_backends(
+    settings: Settings, registry: PluginRegistry, paths: Paths, known: Sequence[KnownModel]
+) -> tuple[dict[str, Backend], list[BackendStatus]]:
+    """The backends the settings turn on, and those that refuse their options or are not there. Nothing is started."""
+    backends: dict[str, Backend] = {}
+    unavailable: list[BackendStatus] = []
+    for name, section in settings.backends.items():
+        if not section.enabled:
+            continue
+        context = BackendContext(
+            name=name,
+            options=section.options,
+            data_dir=paths.data,
+            cache_dir=paths.cache,
+            state_dir=paths.state,
+            known=tuple(known),
+        )
+        try:
+            backends[name] = registry.backend(section.type, context)
+        except MaiError as error:
+            registry.report(name, "backend", str(error), cause=error)
+            unavailable.append(
+                BackendStatus(
+                    name=name, kind=section.type, host="local", remote=False, error=error.message, remedy=error.remedy
+                )
+            )
+    return backends, unavailable
 
 
 def _built(registry: PluginRegistry, name: str, build: Callable[[], T]) -> T | None:

@@ -239,6 +239,20 @@ def test_config_keeps_comments_and_names_origins(mai: Run, home: Path) -> None:
     assert mai("config", "get", "selection.arbitre").code == 1
 
 
+def test_what_a_backend_refuses_is_not_kept(mai: Run, home: Path) -> None:
+    """Least of all a key: it belongs where others cannot read it."""
+    file = home / "config" / "mai.yaml"
+    assert mai("config", "set", "backends.box.type", "openai-compatible").code == 0
+    told = mai("config", "set", "backends.box.api_key", "sk-123")
+    assert told.code == 1
+    assert "write env:NAME or keyring:SERVICE/USER" in told.err
+    assert "sk-123" not in file.read_text() + told.err + told.out
+    wrong = mai("config", "validate")
+    assert (wrong.code, "backends.box.base_url is not set" in wrong.err) == (1, True)
+    assert mai("config", "set", "backends.box.base_url", "http://box:8000/v1").code == 0
+    assert mai("config", "validate").code == 0
+
+
 def test_an_edit_that_breaks_the_file_is_put_back(mai: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mai("config", "set", "log.level", "debug")
     file = home / "config" / "mai.yaml"

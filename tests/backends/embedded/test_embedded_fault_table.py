@@ -278,3 +278,14 @@ async def test_unknown_fields(make_backend: MakeBackend, starter_gguf: Path, tmp
             await meets(Fault.UNKNOWN_FIELDS, everything())
     await works(backend, profile_of(copy))
     await nothing_is_left(backend, tasks)
+
+
+@pytest.mark.parametrize("noise", ["hello", "x" * 300_000, "{", "[1]"], ids=["a line", "a huge line", "brace", "list"])
+async def test_what_python_itself_prints_is_no_answer(
+    noise: str, make_backend: MakeBackend, profile: ModelProfile, tmp_path: Path
+) -> None:
+    """Start-up files of the person's may print before the worker claims its output."""
+    (tmp_path / "sitecustomize.py").write_text(f"print({noise!r}, flush=True)")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(tmp_path))
+        await works(make_backend(), profile)
