@@ -86,14 +86,23 @@ class LMStudioBackend:
         return await self._engine.loaded()
 
     async def load(self, model: ModelProfile, plan: LoadPlan, *, progress: LoadProgress | None = None) -> LoadedModel:
-        """Load a further instance under Mai's own name; LM Studio is started for it where it does not run."""
+        """Load a further instance under Mai's own name; LM Studio is started for it where it does not run.
+
+        Nobody waits long for the start: it goes on in the background while another model answers.
+        """
         tell = progress or _nothing
         try:
             return await (await self._ready()).load(model, plan, tell)
         except EngineAbsent:
             if self._starter is None or self._closed:
                 raise
-        await self._starter.now()
+        try:
+            async with asyncio.timeout(self._options.start_wait):
+                await self._starter.now()
+        except TimeoutError:
+            raise BackendUnavailable(
+                "LM Studio is being started", remedy="its models are back as soon as it is up"
+            ) from None
         return await (await self._ready()).load(model, plan, tell)
 
     async def unload(self, instance: str) -> None:

@@ -22,6 +22,7 @@ class LMStudioOptions(BaseModel):
     autostart         whether to start LM Studio when it is installed and not running
     autostart_after   how long a session lasts before a server is started for it; at once when a model of it is wanted
     start_timeout     how long LM Studio may take to come up
+    start_wait        how long a turn that wants one of its models waits for that, before another model answers
     ttl_seconds       idle time after which LM Studio unloads a model Mai loaded; 0 or null for never
     api_token         where its API token is: ``env:NAME`` or ``keyring:SERVICE/USER``
     gpu               share of a model that goes to the GPU where a plan leaves that open; ``auto``: LM Studio's choice
@@ -37,6 +38,7 @@ class LMStudioOptions(BaseModel):
     autostart: bool = True
     autostart_after: Annotated[float, Field(ge=0.0, le=86400.0)] = 10.0
     start_timeout: _Seconds = 90.0
+    start_wait: _Seconds = 5.0
     ttl_seconds: Annotated[int, Field(ge=0)] | None = 3600
     api_token: str = ""
     gpu: Gpu = "auto"

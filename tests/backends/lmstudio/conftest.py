@@ -43,6 +43,7 @@ async def make_backend(tmp_path: Path) -> AsyncIterator[MakeBackend]:
             "home": str(tmp_path / "no-lmstudio"),
             "connect_timeout": 10.0,
             "rpc_timeout": 2.0,
+            "start_wait": 60.0,
             "load_timeout": 1.0,
             **options,
         }

@@ -36,7 +36,7 @@ FAILURES: Mapping[Fault, Row] = {
         seconds=0.6,
     ),
     Fault.STARTS_SLOWLY: Row(
-        does="A listing does not wait. A load that needs it does, for up to 90 s.",
+        does="A listing does not wait. A turn that wants one of its models waits 5 s; then another model answers.",
         error=None,
         noticed="at once",
         seconds=15.0,

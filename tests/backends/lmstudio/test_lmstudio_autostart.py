@@ -202,3 +202,15 @@ async def test_a_server_that_died_is_started_again(make_backend: MakeBackend, ma
     assert await listed(backend) == [WANTED.key]
     assert home.calls == ["daemon up --json"] * 2
     assert backend.note == "started by Mai"
+
+
+async def test_nobody_waits_long_for_a_start(make_backend: MakeBackend, make_home: Callable[..., Home]) -> None:
+    home = make_home(delay=8.0)
+    backend = make_backend(home=str(home.path), start_wait=0.3)
+    with pytest.raises(BackendUnavailable, match="is being started"):
+        await backend.load(WANTED, PLAN)
+    assert backend.note == "starting LM Studio", "and it goes on"
+    async with asyncio.timeout(60):
+        while backend.note != "started by Mai":
+            await asyncio.sleep(0.1)
+    assert (await backend.load(WANTED, PLAN)).key == WANTED.key
