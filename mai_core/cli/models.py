@@ -10,6 +10,7 @@ import typer
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import ink, note, print_json, print_table, size, to_json, tokens
+from mai_core.cli.status import tell_of_faults
 from mai_core.cli.tables import table
 from mai_core.policy.selection import RejectionReason
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from mai_core.runtime.status import ModelRow, Placement
+    from mai_core.runtime.status import ModelRow, Placement, Status
 
 __all__ = ["app", "models_view", "row_json"]
 
@@ -49,17 +50,19 @@ def models(
     """Every model there is, and how it fits this machine now."""
     invocation = Invocation.of(ctx)
 
-    async def main() -> tuple[ModelRow, ...]:
+    async def main() -> tuple[tuple[ModelRow, ...], Status]:
         async with invocation.mai() as mai:
-            return await mai.models()
+            return await mai.models(), await mai.get_status()
 
-    rows = run(main)
+    rows, status = run(main)
     shown = [row for row in rows if everything or row.best.profile.installed]
     if as_json:
         print_json([row_json(row) for row in shown])
         return
     if shown:
         print_table(models_view(shown))
+    elif not rows and any(backend.error and not backend.absent for backend in status.backends):
+        note("No engine offers a model.")
     else:
         note("No model is on this disk yet. The first question fetches a small one; or see mai models --all, mai pull.")
     if any(not row.best.profile.installed for row in shown):
@@ -67,6 +70,7 @@ def models(
     hidden = len(rows) - len(shown)
     if hidden and shown:
         note(f"{hidden} more can be fetched: mai models --all")
+    tell_of_faults(status.backends)
 
 
 def row_json(row: ModelRow) -> dict[str, Any]:

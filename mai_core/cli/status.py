@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mai_core.policy.resources import Host, MemoryPool
     from mai_core.runtime.status import BackendStatus, Status
 
-__all__ = ["app", "status_view"]
+__all__ = ["app", "status_view", "tell_of_faults"]
 
 app = new_app()
 BAR = 24
@@ -69,9 +70,14 @@ def _print(status: Status, as_json: bool) -> None:
     print_table(status_view(status))
     for fault in status.probe_faults:
         note(f"a sensor failed: {fault}", style="yellow")
-    for backend in status.backends:
+    tell_of_faults(status.backends)
+
+
+def tell_of_faults(backends: Iterable[BackendStatus]) -> None:
+    """One line on standard error for every backend that should be there and is not."""
+    for backend in backends:
         if backend.error and not backend.absent:
-            named = backend.error.startswith(f"{backend.name}:")
+            named = backend.error.startswith((f"{backend.name}:", "backends."))
             told = "; ".join(part for part in (backend.error, backend.remedy) if part)
             note(told if named else f"{backend.name}: {told}", style="yellow")
 

@@ -175,7 +175,7 @@ class Answering:
     ) -> None:
         backend = self._backends[model.backend]
         shrink = attempts.shrink.get(model.key, 1.0)
-        answer.stop = None
+        answer.stop, answer.tool_calls = None, ()
         loading = False
 
         def progress(share: float) -> None:

@@ -123,6 +123,7 @@ def test_models(mai: Run) -> None:
     assert huge["rejection"]["reason"] == "memory"
     assert small["loaded"]["plan"]["context"] == 8192
     assert small["profile"]["key"] == SMALL.key
+    assert told.err.splitlines() == ["1 more can be fetched: mai models --all", "lms: nobody answers"]
 
 
 def test_status(mai: Run) -> None:
