@@ -136,65 +136,34 @@ def feasible(situation: Situation) -> Feasibility:
 
 
 def _exclusion(model: ModelProfile, situation: Situation) -> Rejection | None:
-    """What rules a model out before memory is looked at."""
-    limits, needed = situation.limits, situation.features.capabilities
+    """What rules a model out before memory is looked at: the first obstacle."""
+    limits = situation.limits
     if not model.installed:
-        return Rejection(
-            key=model.key,
-            reason=RejectionReason.NOT_INSTALLED,
-            message="not on this disk",
-            remedy=f"mai pull {model.key}",
-        )
+        return _rejected(model, RejectionReason.NOT_INSTALLED, "not on this disk", f"mai pull {model.key}")
     if model.fault:
-        return Rejection(
-            key=model.key,
-            reason=RejectionReason.BROKEN,
-            message=model.fault,
-            remedy=f"fetch it again (mai pull {model.key}) or delete {model.location}",
-        )
+        remedy = f"fetch it again (mai pull {model.key}) or delete {model.location}"
+        return _rejected(model, RejectionReason.BROKEN, model.fault, remedy)
     if model.key in situation.not_chat:
-        return Rejection(
-            key=model.key,
-            reason=RejectionReason.NOT_CHAT,
-            message="a base model: it continues text, it does not converse",
-        )
+        return _rejected(model, RejectionReason.NOT_CHAT, "a base model: it continues text, it does not converse")
     if limits.local_only and model.remote:
-        return Rejection(
-            key=model.key,
-            reason=RejectionReason.PRIVACY,
-            message="runs on another machine, and privacy is local-only",
-            remedy="mai config set privacy any",
-        )
-    if model.backend in situation.unavailable:
-        return Rejection(
-            key=model.key,
-            reason=RejectionReason.UNAVAILABLE,
-            message=situation.unavailable[model.backend],
-            remedy="it is tried again by itself",
-        )
-    if missing := needed - model.capabilities:
-        return Rejection(
-            key=model.key,
-            reason=RejectionReason.CAPABILITY,
-            message="cannot do " + ", ".join(sorted(missing)),
-        )
+        why = "runs on another machine, and privacy is local-only"
+        return _rejected(model, RejectionReason.PRIVACY, why, "mai config set privacy any")
+    if (why := situation.unavailable.get(model.backend)) is not None:
+        return _rejected(model, RejectionReason.UNAVAILABLE, why, "it is tried again by itself")
+    if missing := situation.features.capabilities - model.capabilities:
+        return _rejected(model, RejectionReason.CAPABILITY, "cannot do " + ", ".join(sorted(missing)))
     if situation.health.get(model.key, 1.0) <= 0.0:
-        return Rejection(
-            key=model.key,
-            reason=RejectionReason.HEALTH,
-            message="kept out for a while after failing",
-            remedy=f"mai switch {model.key} tries it again now; mai logs has the error",
-        )
+        remedy = f"mai switch {model.key} tries it again now; mai logs has the error"
+        return _rejected(model, RejectionReason.HEALTH, "kept out for a while after failing", remedy)
     if model.max_context < limits.minimum:
-        return Rejection(
-            key=model.key,
-            reason=RejectionReason.CONTEXT,
-            message=f"sees at most {model.max_context} tokens",
-            remedy=f"mai config set context.minimum {model.max_context}",
-            needed=limits.minimum,
-            available=model.max_context,
-        )
+        why, remedy = f"sees at most {model.max_context} tokens", f"mai config set context.minimum {model.max_context}"
+        rejection = _rejected(model, RejectionReason.CONTEXT, why, remedy)
+        return replace(rejection, needed=limits.minimum, available=model.max_context)
     return None
+
+
+def _rejected(model: ModelProfile, reason: RejectionReason, message: str, remedy: str = "") -> Rejection:
+    return Rejection(key=model.key, reason=reason, message=message, remedy=remedy)
 
 
 def _wanted_context(model: ModelProfile, situation: Situation) -> int:
