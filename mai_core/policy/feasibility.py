@@ -148,8 +148,8 @@ def _exclusion(model: ModelProfile, situation: Situation) -> Rejection | None:
     if limits.local_only and model.remote:
         why = "runs on another machine, and privacy is local-only"
         return _rejected(model, RejectionReason.PRIVACY, why, "mai config set privacy any")
-    if (why := situation.unavailable.get(model.backend)) is not None:
-        return _rejected(model, RejectionReason.UNAVAILABLE, why, "it is tried again by itself")
+    if (gone := situation.unavailable.get(model.backend)) is not None:
+        return _rejected(model, RejectionReason.UNAVAILABLE, gone, "it is tried again by itself")
     if missing := situation.features.capabilities - model.capabilities:
         return _rejected(model, RejectionReason.CAPABILITY, "cannot do " + ", ".join(sorted(missing)))
     if situation.health.get(model.key, 1.0) <= 0.0:
