@@ -8,9 +8,8 @@ import json
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
@@ -21,11 +20,12 @@ from tests.standins.lmstudio.machine import Machine
 from tests.standins.lmstudio.models import StandInModel
 from tests.standins.lmstudio.quirks import Quirk
 from tests.standins.lmstudio.session import NAMESPACES, Session
+from tests.standins.threads import ServerThread
 
 __all__ = ["LMStudioStandIn"]
 
 
-class LMStudioStandIn(Machine):
+class LMStudioStandIn(ServerThread, Machine):
     """LM Studio on the loopback. See ``Machine`` for what a test may read and change.
 
     port     0 takes any free one, which ``port`` then is, also after a restart
@@ -38,50 +38,9 @@ class LMStudioStandIn(Machine):
         self.token = token
         self.starts_after = 1.0
         self.restarts_after = 0.2
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
         self._server: Server | None = None
         self._connections: set[ServerConnection] = set()
         self._sessions: set[Session] = set()
-
-    def start(self) -> None:
-        """Listens, unless the fault is STARTS_SLOWLY: then ``starts_after`` seconds later. Returns at once."""
-        if self._thread is not None:
-            return
-        ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(ready,), name="lmstudio-standin", daemon=True)
-        self._thread.start()
-        if not ready.wait(10):
-            raise RuntimeError("the stand-in does not come up")
-
-    def stop(self) -> None:
-        """As if the process were killed: sockets gone, models gone."""
-        thread, loop = self._thread, self._loop
-        if thread is None or loop is None:
-            return
-        self._thread = None
-        loop.call_soon_threadsafe(self._stopping.set)
-        thread.join(10)
-        if thread.is_alive():
-            raise RuntimeError("the stand-in does not go away")
-
-    def restart(self) -> None:
-        """Goes away and is back at the same port, with nothing loaded."""
-        self.stop()
-        self.start()
-
-    def freeze(self, seconds: float) -> None:
-        """Stands still as a stopped process does: connections are there, and nothing comes."""
-        loop = self._loop
-        if loop is not None:
-            loop.call_soon_threadsafe(time.sleep, seconds)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.stop()
 
     @property
     def machine(self) -> Machine:
@@ -102,12 +61,7 @@ class LMStudioStandIn(Machine):
         else:
             _reset(connection)
 
-    def _run(self, ready: threading.Event) -> None:
-        asyncio.run(self._main(ready))
-
     async def _main(self, ready: threading.Event) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Future[Any]] = set()
         if self.fault is Fault.STARTS_SLOWLY:
             ready.set()

@@ -7,19 +7,18 @@ import contextlib
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterable
-from typing import Self
 
 from tests.standins.faults import Fault
 from tests.standins.ollama.models import StandInModel
 from tests.standins.ollama.routes import Dropped, Restarted, Routes
 from tests.standins.ollama.wire import Exchange, read_request
+from tests.standins.threads import ServerThread
 
 __all__ = ["OllamaStandIn"]
 
 
-class OllamaStandIn(Routes):
+class OllamaStandIn(ServerThread, Routes):
     """Ollama on the loopback. See ``Machine`` for what a test may read and change.
 
     port     0 takes any free one, which ``port`` then is, also after a restart
@@ -30,9 +29,6 @@ class OllamaStandIn(Routes):
         self.port = port or _free_port()
         self.starts_after = 1.0
         self.restarts_after = 0.2
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._stopping = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
 
@@ -46,57 +42,15 @@ class OllamaStandIn(Routes):
         """Sockets that are open."""
         return len(self._connections)
 
-    def start(self) -> None:
-        """Listens, unless the fault is STARTS_SLOWLY: then ``starts_after`` seconds later. Returns at once."""
-        if self._thread is not None:
-            return
-        ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(ready,), name="ollama-standin", daemon=True)
-        self._thread.start()
-        if not ready.wait(10):
-            raise RuntimeError("the stand-in does not come up")
-
-    def stop(self) -> None:
-        """As if the process were killed: sockets gone, models gone."""
-        thread, loop = self._thread, self._loop
-        if thread is None or loop is None:
-            return
-        self._thread = None
-        loop.call_soon_threadsafe(self._stopping.set)
-        thread.join(10)
-        if thread.is_alive():
-            raise RuntimeError("the stand-in does not go away")
-
-    def restart(self) -> None:
-        """Goes away and is back at the same port, with nothing loaded."""
-        self.stop()
-        self.start()
-
-    def freeze(self, seconds: float) -> None:
-        """Stands still as a stopped process does: connections are there, and nothing comes."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(time.sleep, seconds)
-
     def kill_runner(self, name: str) -> None:
         """Somebody else unloads a model, at once."""
         if self._loop is not None:
             asyncio.run_coroutine_threadsafe(self._drop(name), self._loop).result(5)
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     async def _drop(self, name: str) -> None:
         self.runners = {key: one for key, one in self.runners.items() if one.model.name != name}
 
-    def _run(self, ready: threading.Event) -> None:
-        asyncio.run(self._serve(ready))
-
-    async def _serve(self, ready: threading.Event) -> None:
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+    async def _main(self, ready: threading.Event) -> None:
         self._schedule = asyncio.Lock()
         if self.fault is Fault.STARTS_SLOWLY:
             ready.set()

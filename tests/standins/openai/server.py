@@ -8,7 +8,7 @@ import errno
 import socket
 import threading
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any
 from urllib.parse import unquote
 
 from tests.standins.faults import Fault
@@ -16,11 +16,12 @@ from tests.standins.openai.chatting import Chat
 from tests.standins.openai.http import Exchange, Request, read_request
 from tests.standins.openai.models import Flavour, StandInModel, litellm_row, lm_studio_row, row, tokens_of
 from tests.standins.openai.refusals import denied, missing, no_memory
+from tests.standins.threads import ServerThread
 
 __all__ = ["OpenAIStandIn"]
 
 
-class OpenAIStandIn:
+class OpenAIStandIn(ServerThread):
     """An OpenAI-compatible server on the loopback. A test may read and change its attributes while it runs.
 
     models          what it serves; ``loaded`` the keys in memory, all of them where the server loads nothing itself
@@ -57,53 +58,14 @@ class OpenAIStandIn:
         self.loaded: set[str] = set()
         self.starts_after = 0.6
         self.restarts_after = 0.3
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
 
     @property
     def url(self) -> str:
         """Its base URL."""
         return f"http://127.0.0.1:{self.port}/v1"
 
-    def start(self) -> None:
-        """Listens when it returns; with HANGS_AT_CONNECT it listens and takes up nothing."""
-        if self._thread is not None:
-            return
-        ready = threading.Event()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._main(ready)), name="openai-standin", daemon=True
-        )
-        self._thread.start()
-        if not ready.wait(10):
-            raise RuntimeError("the stand-in does not come up")
-
-    def stop(self) -> None:
-        """As if the process were killed: sockets reset, models gone."""
-        thread, loop = self._thread, self._loop
-        if thread is None or loop is None:
-            return
-        self._thread = None
-        loop.call_soon_threadsafe(self._stopping.set)
-        thread.join(10)
-        if thread.is_alive():
-            raise RuntimeError("the stand-in does not go away")
-
-    def restart(self) -> None:
-        """Goes away and is back at the same port, with nothing loaded."""
-        self.stop()
-        self.start()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.stop()
-
     async def _main(self, ready: threading.Event) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
-        self._began = self._loop.time()
+        self._began = asyncio.get_running_loop().time()
         self._exchanges: set[Exchange] = set()
         self._handlers: set[asyncio.Task[None]] = set()
         self._slots = {key: asyncio.Lock() for key in self.models}
