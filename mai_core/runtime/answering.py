@@ -147,7 +147,8 @@ class Answering:
         """Queue what this failure calls for; nothing that failed is ever repeated unchanged.
 
         A crash is reloaded once, being possibly another's doing. Too little memory halves the context, too long a
-        prompt is cut further, and a backend that is gone takes all its models with it.
+        prompt is cut further, and a backend that is gone takes all its models with it. The other placements of a model
+        come before other models, unless only they leave the machine.
         """
         key = model.key
         if isinstance(error, ModelCrashed) and key not in attempts.reloaded:
@@ -161,6 +162,7 @@ class Answering:
             attempts.queue.insert(0, key)
         elif isinstance(error, BackendUnavailable):
             attempts.queue = [k for k in attempts.queue if k in models and models[k].backend != model.backend]
+        attempts.queue.sort(key=lambda k: k not in models or not _stands_in(models[k], model))
 
     async def _attempt(
         self,
@@ -225,6 +227,11 @@ class Answering:
             answer.unchecked = 0
             if (start := loop_start(answer.text)) is not None:
                 answer.text, answer.stop = answer.text[:start], StopReason.REPEATED
+
+
+def _stands_in(other: ModelProfile, model: ModelProfile) -> bool:
+    """Whether ``other`` is the same model in another place, and the conversation goes no further than before."""
+    return other.model == model.model and (model.remote or not other.remote)
 
 
 def _order(decision: Decision) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mai_core import AsyncMai, hookimpl
-from mai_core.errors import BackendUnavailable, EngineAbsent, OutOfMemory
+from mai_core.errors import BackendUnavailable, EngineAbsent, GenerationError, OutOfMemory
 from mai_core.policy.messages import StopReason, ToolCall
 from mai_core.policy.models import LoadedModel, ModelProfile
 from mai_core.policy.selection import RejectionReason
@@ -206,3 +206,18 @@ async def test_the_window_of_a_borrowed_model_is_not_made_smaller(tmp_path: Path
     async with running(tmp_path, model("spare", 0.1), plugins=[plugin], others=others) as (mai, _, _):
         assert (await mai.process_message("hello")).message.model == "spare"
         assert backend(mai, "server").calls.count(("generate", "full")) == tries
+
+
+@pytest.mark.parametrize("remote", [False, True])
+async def test_the_same_model_elsewhere_goes_on_before_others_do(tmp_path: Path, remote: bool) -> None:
+    """Though others rank higher; but not where that alone would leave the machine."""
+    broken = model("m", 0.5, reply="one two three", failures={1: GenerationError("a defect")})
+    twin = {"models": [model("m", 0.5, reply=" and on")], "remote": remote, "host": "box" if remote else "local"}
+    rivals = [model("rival", 0.98), model("other", 0.97)]
+    others = {"two": {"models": rivals}, "twin": twin}
+    async with running(tmp_path, broken, others=others) as (mai, one, _):
+        await mai.switch("fake/m")
+        reply = await mai.process_message("count")
+        assert reply.message.model == ("rival" if remote else "twin/m")
+        assert reply.message.content.startswith("one")
+        assert one.calls.count(("generate", "m")) == 1
