@@ -88,12 +88,12 @@ async def test_a_silent_server_is_not_taken_for_an_old_one(
     backend = make_backend(url=standin.host, load_timeout=30.0)
     (model,) = await backend.models()
     await backend.load(model, PLAN)
-    standin.freeze(2.0)
+    standin.freeze(8.0)
     began = time.monotonic()
     with pytest.raises(BackendUnavailable):
         await backend.load(model, PLAN)
-    assert time.monotonic() - began < 1.5
-    await asyncio.sleep(2.0)
+    assert time.monotonic() - began < 6.0
+    await asyncio.sleep(8.0)
     await backend.load(model, PLAN)
     assert [name for name, _ in standin.calls].count("estimateModelUsage") == 3
 

@@ -269,7 +269,7 @@ async def test_a_server_that_went_away(begin: Begin) -> None:
         began = time.monotonic()
         with pytest.raises(BackendUnavailable, match="does not answer"):
             await conversation.ask()
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 8.0
         conversation.standin.start()
         with pytest.raises(ModelCrashed, match="no longer loaded"):
             await conversation.ask()

@@ -47,7 +47,7 @@ async def test_a_server_that_ends_in_mid_answer(
             with pytest.raises(error):
                 async for _ in events:
                     pass
-            assert time.perf_counter() - before < 1.0
+            assert time.perf_counter() - before < 8.0, "its usual deadline is 30 s"
         with pytest.raises(BackendUnavailable):
             await backend.models()
         with pytest.raises(BackendUnavailable):

@@ -182,7 +182,7 @@ async def test_a_turn_hears_soon_that_nothing_is_known_to_be_loaded(fault: Fault
         stand_in.start()
     began = time.monotonic()
     assert list(await backend.loaded()) == []
-    assert time.monotonic() - began < 1.3
+    assert time.monotonic() - began < 2.8, "a listing has 3 s"
     stand_in.stop()
     await backend.close()
 
