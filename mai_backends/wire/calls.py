@@ -29,7 +29,8 @@ class CallAssembly:
     """The calls of one reply, in the order they began.
 
     A piece belongs to the call of its ``index``; where a server gives none, to the call of its ``id``; where it gives
-    neither, to the last one. Another id under an index in use begins another call, as some servers number all alike.
+    neither, to the last one. Another id and a name under an index in use begin another call, as some servers number all
+    alike.
     """
 
     def __init__(self) -> None:
@@ -62,7 +63,9 @@ class CallAssembly:
             found = next((call for call in self._calls if call.id == name), None)
         else:
             found = self._calls[-1] if self._calls else None
-        if found is None or (name and found.id and name != found.id):
+        function = piece.get("function")
+        begins = isinstance(function, dict) and bool(function.get("name"))
+        if found is None or (begins and name and found.id and name != found.id):
             if len(self._calls) == MOST_CALLS:
                 raise Unreadable(f"more than {MOST_CALLS} tool calls")
             found = _Call()

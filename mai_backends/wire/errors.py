@@ -49,8 +49,13 @@ class Refusal:
 
     @classmethod
     def of(cls, content: object, *, status: int = 0, headers: Mapping[str, str] | None = None) -> Refusal:
-        """From ``{"error": {...}}``, ``{"error": "..."}``, ``{"message": ...}``, ``{"detail": ...}`` or a text."""
+        """From ``{"error": {...}}``, ``{"error": "..."}``, ``{"message": ...}``, ``{"detail": ...}`` or a text.
+
+        Of a list the first counts.
+        """
         fields: Mapping[str, Any]
+        if isinstance(content, list) and content and isinstance(content[0], dict):
+            content = content[0]
         error = content.get("error", content) if isinstance(content, dict) else content
         if isinstance(error, dict):
             fields = error
