@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -47,7 +48,8 @@ class OpenAICompatibleBackend:
         self.name = context.name
         self._options = options_of(OpenAICompatibleOptions, context.name, context.options)
         self.host = host_of(self._options.base_url)
-        self.remote = self.host != LOCAL
+        self._elsewhere = self.host != LOCAL
+        self.remote = self._elsewhere if self._options.remote is None else self._options.remote
         self._listing: Listing | None = None
         self._served: dict[str, ServedModel] = {}
         self._closed = False
@@ -58,17 +60,28 @@ class OpenAICompatibleBackend:
         if self._listing is None and self._seeks:
             return ""
         kind = self._listing.kind if self._listing is not None else "OpenAI-compatible server"
-        in_clear = self.remote and bool(self._options.api_key) and self._server.where.startswith("http:")
+        in_clear = self._elsewhere and bool(self._options.api_key) and self._server.where.startswith("http:")
         return f"{kind} at {self._server.where}" + (", its key goes there unencrypted" if in_clear else "")
 
     async def models(self) -> Sequence[ModelProfile]:
         """What the server lists, or those of it that the settings name."""
-        self._listing = await (self._sought() if self._seeks and self._listing is None else self._listed())
+        before = self._listing
+        listing = await (self._sought() if self._seeks and before is None else self._listed())
+        if before is not None and not listing.whole and listing.kind is before.kind:
+            listing = before.updated(listing)
+        self._listing = self._compared(listing)
+        if self._options.remote is None:
+            self.remote = self._elsewhere or listing.kind.forwards
 
         from mai_backends.openai_compatible.profiles import chosen, profile
 
         placed = ModelProfile(
-            key="", location="", backend=self.name, host=self.host, remote=self.remote, origin=self._listing.kind.value
+            key="",
+            location="",
+            backend=self.name,
+            host=self.host,
+            remote=self.remote,
+            origin=self._listing.kind.value,
         )
         return [
             profile(offer, placed, self._options.models.get(offer.id), window=self._window(offer), fault=fault)
@@ -79,22 +92,12 @@ class OpenAICompatibleBackend:
         """What is in the server's memory, where it can tell; nothing is claimed of one that cannot be reached."""
         if self._seeks and self._listing is None:
             return []
-        from mai_backends.openai_compatible.residency import known, residents
-
-        if self._listing is not None and not known(self._listing):
-            return []
         try:
-            listing = await self._refresh()
-            found = await residents(self._server, listing, seconds=LOADED_SECONDS)
-        except BackendUnavailable as error:
-            log.debug("server cannot say what it has loaded", extra={"backend": self.name, "error": error.message})
+            async with asyncio.timeout(LOADED_SECONDS):
+                return await self._in_memory()
+        except (BackendUnavailable, TimeoutError) as error:
+            log.debug("server cannot say what it has loaded", extra={"backend": self.name, "error": str(error)})
             return []
-        models = []
-        for one in found:
-            if (offer := self._offer(one.id)) is not None:
-                await self._look_behind(self._model(offer.id))
-                models.append(self._resident(offer, one.expires_in))
-        return models
 
     async def load(self, model: ModelProfile, plan: LoadPlan, *, progress: LoadProgress | None = None) -> LoadedModel:
         """Make sure the server has the model; where it loads on demand, let it load with the shortest request.
@@ -151,7 +154,7 @@ class OpenAICompatibleBackend:
 
     @property
     def _seeks(self) -> bool:
-        return self._options.seek and not self.remote
+        return self._options.seek and not self._elsewhere
 
     async def _sought(self) -> Listing:
         """What is listed by a server that may be there or not. Raises ``EngineAbsent``."""
@@ -165,9 +168,22 @@ class OpenAICompatibleBackend:
             listing = await list_models(self.name, self._server, seconds=SEEK_SECONDS)
         except BackendUnavailable as error:
             raise absent from error
-        if listing.kind is Kind.UNKNOWN:
+        if listing.kind is Kind.UNKNOWN or listing.kind.forwards:
             raise EngineAbsent(f"what runs at {self._server.where} is no server Mai takes up by itself")
         return listing
+
+    async def _in_memory(self) -> list[LoadedModel]:
+        from mai_backends.openai_compatible.residency import known, residents
+
+        if self._listing is not None and not known(self._listing):
+            return []
+        listing = await self._refresh()
+        models = []
+        for one in await residents(self._server, listing, seconds=LOADED_SECONDS):
+            if (offer := self._offer(one.id)) is not None:
+                await self._look_behind(self._model(offer.id))
+                models.append(self._resident(offer, one.expires_in))
+        return models
 
     async def _listed(self) -> Listing:
         from mai_backends.openai_compatible.listing import list_models
@@ -197,8 +213,17 @@ class OpenAICompatibleBackend:
         newer = await list_models(
             self.name, self._server, seconds=seconds, brief=before is not None, assumed=self._options.models
         )
-        self._listing = before.updated(newer) if before is not None else newer
+        self._listing = self._compared(before.updated(newer) if before is not None else newer)
         return self._listing
+
+    def _compared(self, listing: Listing) -> Listing:
+        """The listing; what was found out about a window holds until another one is listed."""
+        before = self._listing.offers if self._listing is not None else {}
+        for key, offer in listing.offers.items():
+            if key in before and key in self._served and before[key].context != offer.context:
+                self._served[key].window = 0
+                self._served[key].seen = False
+        return listing
 
     def _offer(self, key: str) -> Offer | None:
         """What the server offers under this id, unless the settings leave it out."""

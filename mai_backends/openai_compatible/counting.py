@@ -34,12 +34,22 @@ class Tokenizer:
         if not self._there:
             return None
         try:
-            return await asyncio.gather(*(self._count(text) for text in texts))
+            return await self._all(texts)
         except Refused as error:
             self._there = error.refusal.status not in _NOT_THERE
         except WireError:
             self._there = False
         return None
+
+    async def _all(self, texts: Sequence[str]) -> list[int]:
+        """None of them is asked for any more once one has failed."""
+        counting = [asyncio.ensure_future(self._count(text)) for text in texts]
+        try:
+            return await asyncio.gather(*counting)
+        finally:
+            for count in counting:
+                count.cancel()
+            await asyncio.gather(*counting, return_exceptions=True)
 
     async def _count(self, text: str) -> int:
         if not text:

@@ -42,6 +42,11 @@ class Kind(StrEnum):
         return self.llama or self in (Kind.VLLM, Kind.SGLANG, Kind.LM_STUDIO)
 
     @property
+    def forwards(self) -> bool:
+        """Whether it passes prompts on to other servers, wherever those are."""
+        return self is Kind.LITELLM
+
+    @property
     def continues(self) -> bool:
         """Whether a last message of the assistant can be gone on with."""
         return self.llama or self in (Kind.VLLM, Kind.SGLANG)

@@ -24,13 +24,14 @@ MORE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The offers of a server by id, and what kind of server it is."""
+    """The offers of a server by id, and what kind of server it is; ``whole`` when all was told that was asked for."""
 
     kind: Kind = Kind.UNKNOWN
     offers: Mapping[str, Offer] = field(default_factory=dict)
+    whole: bool = True
 
     def updated(self, newer: Listing) -> Listing:
-        """A newer, brief listing, with what this one knows besides."""
+        """A newer listing that is brief or not whole, with what this one knows besides."""
         offers = {key: _updated(self.offers.get(key), offer) for key, offer in newer.offers.items()}
         return Listing(newer.kind, offers)
 
@@ -62,7 +63,13 @@ async def list_models(
         )
     mappings = [row for row in rows if isinstance(row, dict)]
     kind = kind_of(mappings, answer.headers)
-    more = {} if brief and kind is not Kind.LM_STUDIO else await _more(server, kind)
+    more: Mapping[str, Mapping[str, Any]] = {}
+    whole = True
+    if not brief or kind is Kind.LM_STUDIO:
+        try:
+            more = await _more(server, kind)
+        except BackendError:
+            whole = False
     offers: dict[str, Offer] = {}
     for row in rows:
         key = row.get("id") if isinstance(row, dict) else None
@@ -72,11 +79,18 @@ async def list_models(
             offers.setdefault(offer.id, offer)
     if unreadable := sum(read_offer(row, kind) is None for row in rows):
         log.warning("rows of the model list cannot be read", extra={"backend": name, "rows": unreadable})
-    return Listing(kind, offers)
+    return Listing(kind, offers, whole)
 
 
 async def props_of(server: Server, path: str) -> Mapping[str, Any]:
     """What llama.cpp's server says of itself at ``path``, as fields of a row; nothing when nobody does."""
+    try:
+        return await _props(server, path)
+    except BackendError:
+        return {}
+
+
+async def _props(server: Server, path: str) -> Mapping[str, Any]:
     content = await _ask(server, path)
     settings = content.get("default_generation_settings")
     if not isinstance(settings, dict):
@@ -100,9 +114,9 @@ def props_path(kind: Kind, model: str) -> str:
 
 
 async def _more(server: Server, kind: Kind) -> dict[str, Mapping[str, Any]]:
-    """Fields to add to rows, by model id; those under the empty id belong to all others."""
+    """Fields to add to rows, by model id; those under the empty id belong to all others. Raises ``BackendError``."""
     if kind is Kind.LLAMA_SERVER:
-        return {"": await props_of(server, "/props")}
+        return {"": await _props(server, "/props")}
     if kind is Kind.LM_STUDIO:
         rows = _rows(await _ask(server, "/api/v0/models")) or []
         return {row["id"]: row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)}
@@ -120,7 +134,7 @@ async def _more(server: Server, kind: Kind) -> dict[str, Mapping[str, Any]]:
 async def _ask(server: Server, path: str) -> Mapping[str, Any]:
     try:
         content = (await server.ask(path, seconds=MORE_SECONDS)).content
-    except (BackendError, WireError):
+    except WireError:
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -16,6 +16,8 @@ __all__ = ["Deadlines", "ModelOptions", "OpenAICompatibleOptions", "Prices"]
 _STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 _VERSION = re.compile(r"/v\d+\w*(?=/|$)")
 _SECRET_SOURCES = ("env:", "keyring:")
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|(^|[-_])(api)?key($|[-_])", re.IGNORECASE)
 _Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
 _Price = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
@@ -71,6 +73,8 @@ class OpenAICompatibleOptions(BaseModel):
     deadlines   seconds
     retries     how often a reply that did not begin is asked for again
     continues   whether the server goes on with a last message of the assistant; ``auto`` goes by what it is
+    remote      whether what is said to it leaves this machine; None goes by its address, and takes a gateway, which
+                passes prompts on, for remote wherever it runs
     seek        whether a server on this machine is only looked for: nothing is amiss when it is not there, and it is
                 used only when it is of a kind Mai knows
     """
@@ -84,6 +88,7 @@ class OpenAICompatibleOptions(BaseModel):
     deadlines: Deadlines = Deadlines()
     retries: Annotated[int, Field(ge=0, le=10)] = 2
     continues: Literal["auto", "yes", "no"] = "auto"
+    remote: bool | None = None
     seek: bool = False
 
     @field_validator("base_url")
@@ -96,7 +101,14 @@ class OpenAICompatibleOptions(BaseModel):
             raise ValueError("no key or token belongs in the settings: use api_key")
         if parts.query or parts.fragment:
             raise ValueError("should end with the path")
-        return url.strip().rstrip("/")
+        try:
+            parts.port  # noqa: B018  # raises for what is no port
+        except ValueError:
+            raise ValueError("should name a port from 0 to 65535") from None
+        if not url.strip().isprintable() or any(sign.isspace() for sign in url.strip()):
+            raise ValueError("should have no spaces")
+        # The scheme is compared with further on: one way to write it.
+        return parts.geturl().rstrip("/")
 
     @field_validator("api_key")
     @classmethod
@@ -109,8 +121,16 @@ class OpenAICompatibleOptions(BaseModel):
     @classmethod
     def _no_key_in_headers(cls, headers: dict[str, str]) -> dict[str, str]:
         for name, value in headers.items():
-            if name.lower() == "authorization" and not value.startswith(_SECRET_SOURCES):
-                raise ValueError("no key or token belongs in the settings: use api_key")
+            if value.startswith(_SECRET_SOURCES):
+                continue
+            if _SECRET_HEADER.search(name):
+                raise ValueError(
+                    "no key or token belongs in the settings: use api_key, env:NAME or keyring:SERVICE/USER"
+                )
+            if not (value.isascii() and value.isprintable()):
+                raise ValueError("should hold printable ASCII alone")
+        if not all(_HEADER.fullmatch(name) for name in headers):
+            raise ValueError("should have names of letters, digits and hyphens")
         return headers
 
     @field_validator("models", mode="before")

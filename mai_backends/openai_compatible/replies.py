@@ -29,7 +29,7 @@ from mai_core.errors import (
     ModelStalled,
 )
 from mai_core.plugin.interfaces import GenerationEvent
-from mai_core.policy.messages import GenerationOptions, Message, ReasoningDelta, ReplyEnd, Role, TextDelta
+from mai_core.policy.messages import GenerationOptions, Message, ReasoningDelta, ReplyEnd, Role, TextDelta, ToolCall
 
 __all__ = ["stream"]
 
@@ -78,17 +78,21 @@ async def stream(
     in_words = bool(given) and not model.continues
     seam = Seam(given if in_words else "")
     asked = ask_to_go_on(messages) if in_words else list(messages)
-    text: list[str] = []
+    written: list[str] = []
     async with aclosing(_attempts(server, name, model, asked, options, retries)) as events:
         async for event in events:
             if isinstance(event, TextDelta):
-                text.append(event.text)
+                written.append(event.text)
                 if shown := seam.feed(event.text):
                     yield TextDelta(shown)
                 continue
-            if not isinstance(event, ReasoningDelta) and (rest := seam.close()):
+            if isinstance(event, ReasoningDelta):
+                written.append(event.text)
+            elif rest := seam.close():
                 yield TextDelta(rest)
-            yield _counted(event, model, asked, text, options) if isinstance(event, ReplyEnd) else event
+            if isinstance(event, ToolCall):
+                written.append(event.name + event.arguments)
+            yield _counted(event, model, asked, written, options) if isinstance(event, ReplyEnd) else event
 
 
 async def _attempts(
@@ -99,8 +103,8 @@ async def _attempts(
     options: GenerationOptions,
     retries: int,
 ) -> AsyncGenerator[GenerationEvent, None]:
-    http = await server.client()
     now = asyncio.get_running_loop().time()
+    http = await server.client(seconds=options.first_token_deadline)
     attempt = _Try(deadline=now + options.first_token_deadline, left=retries)
     while True:
         bounds = replace(options, max_tokens=0) if attempt.unbounded else options
@@ -210,16 +214,18 @@ async def _lost(server: Server, name: str, model: ServedModel, error: Exception)
 
 
 def _counted(
-    end: ReplyEnd, model: ServedModel, messages: Sequence[Message], text: list[str], options: GenerationOptions
+    end: ReplyEnd, model: ServedModel, messages: Sequence[Message], written: list[str], options: GenerationOptions
 ) -> ReplyEnd:
     """The end with estimates where the server did not count; where it did, the estimate learns from it."""
     usage = end.usage
     if usage.prompt_tokens:
-        model.estimate.learn(sum(len(message.content) for message in messages), usage.prompt_tokens)
+        # Tools and calls are tokens of the prompt and no characters of its messages.
+        if not options.tools and not any(message.tool_calls for message in messages):
+            model.estimate.learn(sum(len(message.content) for message in messages), usage.prompt_tokens)
     else:
         prompt = sum(model.estimate.count(message.content) for message in messages)
         usage = replace(usage, prompt_tokens=prompt)
-    if not usage.completion_tokens and text:
-        written = model.estimate.count("".join(text))
-        usage = replace(usage, completion_tokens=min(written, options.max_tokens or written))
+    if not usage.completion_tokens and written:
+        tokens = model.estimate.count("".join(written))
+        usage = replace(usage, completion_tokens=min(tokens, options.max_tokens or tokens))
     return ReplyEnd(end.stop, usage)

@@ -44,7 +44,7 @@ class Server:
         self._name = name
         self._options = options
         self._http: httpx.AsyncClient | None = None
-        self._opening = asyncio.Lock()
+        self._reading: asyncio.Task[dict[str, str]] | None = None
         self._secrets: tuple[str, ...] = ()
         self._closed = False
 
@@ -66,13 +66,14 @@ class Server:
 
         Raises ``BackendUnavailable``, ``AccessDenied``, or what the caller must judge: ``Refused`` and ``Unreadable``.
         """
-        http = await self.client()
+        began = asyncio.get_running_loop().time()
+        http = await self.client(seconds=seconds)
         method, content = ("GET", None) if body is None else ("POST", encode(body))
         below_v1 = path.startswith("/v1/")
         url = self._options.v1 + path.removeprefix("/v1") if below_v1 else self._options.root + path
         request = http.build_request(method, url, content=content)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(began + seconds):
                 response = await send(http, request)
                 try:
                     received = await read_body(response)
@@ -148,18 +149,40 @@ class Server:
             text = text.replace(secret, "***")
         return text
 
-    async def client(self) -> httpx.AsyncClient:
-        """The connections. Raises ``SettingsError`` when a key cannot be read."""
-        async with self._opening:
-            if self._closed:
-                raise BackendUnavailable(f"{self._name} is closed")
-            if self._http is None:
-                self._http = self._open(await asyncio.to_thread(self._headers))
-            return self._http
+    async def client(self, *, seconds: float) -> httpx.AsyncClient:
+        """The connections.
+
+        A keyring may wait for a person to unlock it: it is asked once, and whoever needs the key waits for it so long.
+        Raises ``SettingsError`` when a key cannot be read, ``BackendUnavailable`` when that takes too long.
+        """
+        if self._http is None and not self._closed:
+            headers = await self._read(seconds)
+            if self._http is None and not self._closed:
+                self._http = self._open(headers)
+        if self._http is None or self._closed:
+            raise BackendUnavailable(f"{self._name} is closed")
+        return self._http
+
+    async def _read(self, seconds: float) -> dict[str, str]:
+        if self._reading is None:
+            self._reading = asyncio.create_task(asyncio.to_thread(self._headers))
+        reading = self._reading
+        await asyncio.wait({reading}, timeout=seconds)
+        if self._closed:
+            raise BackendUnavailable(f"{self._name} is closed")
+        if not reading.done():
+            spec = self._options.api_key or "the settings"
+            raise BackendUnavailable(
+                f"{self._name}: its key from {spec} has not been read within {seconds:g} s", remedy="unlock the keyring"
+            )
+        self._reading = None if self._reading is reading else self._reading
+        return reading.result()
 
     async def close(self) -> None:
         """Close all connections; replies under way end."""
         self._closed = True
+        if self._reading is not None:
+            self._reading.cancel()  # its thread ends when the keyring answers
         if self._http is not None:
             await self._http.aclose()
 
@@ -186,7 +209,7 @@ class Server:
                 limits=httpx.Limits(max_keepalive_connections=4, keepalive_expiry=3.0 if local else 30.0),
                 follow_redirects=False,
                 trust_env=not local,  # a proxy has no business on the loopback
-                verify=self._options.base_url.startswith("https:"),  # loading certificates takes a while
+                verify=urlsplit(self._options.base_url).scheme == "https",  # loading certificates takes a while
             )
         except (ImportError, ValueError) as error:
             raise SettingsError(

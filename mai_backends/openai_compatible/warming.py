@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mai_backends.openai_compatible.failures import failed_load
 from mai_backends.openai_compatible.server import Server
 from mai_backends.wire.errors import Refused, Unreadable
@@ -22,7 +24,8 @@ async def warm(server: Server, key: str, *, seconds: float) -> None:
     try:
         await server.ask("/v1/chat/completions", body, seconds=seconds)
     except Refused as error:
-        raise failed_load(key, error.refusal, server=server.where) from error
+        refusal = replace(error.refusal, message=server.scrub(error.refusal.message))
+        raise failed_load(key, refusal, server=server.where) from error
     except Unreadable:
         return  # an answer all the same
     except AccessDenied:
