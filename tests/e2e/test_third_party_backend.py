@@ -58,4 +58,4 @@ def test_answers_when_it_is_switched_to(novels: FreshInstall) -> None:
 
 def test_a_wrong_option_is_named(novels: FreshInstall) -> None:
     done = novels.mai("--set", "backends.novels.colour=red", "status")
-    assert "novels: backends.novels has one option, which it needs: folder" in done.stderr
+    assert "backends.novels has one option, which it needs: folder" in done.stderr
