@@ -81,16 +81,10 @@ def example() -> str:
     return f"```python\n{(EXAMPLE / 'mai_markov.py').read_text(encoding='utf-8')}```\n"
 
 
-def engine() -> str:
-    """The module of its engine."""
-    return f"```python\n{(EXAMPLE / 'markov_chain.py').read_text(encoding='utf-8')}```\n"
-
-
 PARTS: Mapping[str, Callable[[], str]] = {
     "options": options,
     "failures": failures,
     "example": example,
-    "engine": engine,
 }
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +10,8 @@ from typing import Any
 
 import pytest
 from mai_markov import Markov
-from markov_chain import Chain
 
-from mai_core.errors import ModelFileError, ModelStalled, SettingsError
+from mai_core.errors import ModelFileError, SettingsError
 from mai_core.plugin.interfaces import Backend, BackendContext
 from mai_core.policy.messages import GenerationOptions, Message, ReplyEnd, Role, StopReason, TextDelta
 from mai_core.policy.models import LoadedModel, LoadPlan
@@ -79,59 +76,33 @@ def test_goes_on_with_what_another_model_began(tmp_path: Path) -> None:
     assert reply(tmp_path, "Who?", "Nobody said this")[0].startswith(" It was the")
 
 
-@pytest.mark.parametrize(
-    ("stop", "said"),
-    [
-        (("bottles",), "Ten green "),
-        (("n bottles h",), "Ten gree"),
-        (("on", "green"), "Ten "),
-        (("wall. And",), "Ten green bottles hang on the wall."),
-    ],
-)
-def test_ends_before_a_stop_word_that_comes_in_pieces(tmp_path: Path, stop: tuple[str, ...], said: str) -> None:
-    answer, end = reply(tmp_path, "Hello", text="Ten green bottles hang on the wall.", stop=stop)
-    assert (answer, end.stop) == (said, StopReason.STOP)
-
-
-def test_what_might_have_become_a_stop_word_is_said_when_the_measure_is_full(tmp_path: Path) -> None:
-    answer, end = reply(tmp_path, "Hello", text="Ten green bottles hang.", stop=("green bottles stand",), max_tokens=3)
-    assert (answer, end.stop, end.usage.completion_tokens) == ("Ten green bottles", StopReason.LENGTH, 3)
-
-
 def test_a_full_window_is_not_a_full_measure(tmp_path: Path) -> None:
-    _, end = reply(tmp_path, "Hello there", text="on and on", context=64)
-    assert (end.stop, end.usage.completion_tokens) == (StopReason.CONTEXT, 62)
-
-
-def test_a_seed_makes_it_repeatable_and_heat_makes_it_lively(tmp_path: Path) -> None:
-    def answers(temperature: float) -> list[str]:
-        text = "\n\n".join(["yes"] * 6 + ["no"] * 4)
-        return [reply(tmp_path, "Well?", text=text, temperature=temperature, seed=seed)[0] for seed in range(40)]
-
-    assert answers(1.0) == answers(1.0)
-    assert 0 == answers(0.0).count("no") < answers(0.3).count("no") < answers(1.0).count("no")
+    _, end = reply(tmp_path, "Hello there", text="on and on", context=5)
+    assert (end.stop, end.usage.completion_tokens) == (StopReason.CONTEXT, 3)
 
 
 @pytest.mark.parametrize("text", [b"", b" \n\n ", b"\xff\xfe"], ids=["empty", "blank", "no text"])
 def test_a_file_without_words_is_one_clear_line(tmp_path: Path, text: bytes) -> None:
-    with pytest.raises(ModelFileError, match="novels cannot be read: ") as caught:
+    with pytest.raises(ModelFileError, match=r"novels (cannot be read: |has no words)") as caught:
         reply(tmp_path, "Hello", text=text)
     assert "\n" not in str(caught.value)
-
-
-def test_silence_is_a_stall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slowly(*_: object) -> Iterator[str]:
-        yield "Well"
-        time.sleep(0.5)
-        yield " then"
-
-    monkeypatch.setattr(Chain, "walk", slowly)
-    with pytest.raises(ModelStalled, match=r"novels gave no word for 0\.1 s"):
-        reply(tmp_path, "Hello", token_deadline=0.1)
-    assert reply(tmp_path, "Hello", first_token_deadline=0.1)[0] == "Well then"
 
 
 @pytest.mark.parametrize("options", [{}, {"folder": "x", "colour": "red"}, {"foldr": "x"}])
 def test_wrong_options_are_named(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=r"backends\.mine .*folder"):
         backend_in(tmp_path, options)
+
+
+def test_a_seed_makes_it_repeatable(tmp_path: Path) -> None:
+    def answers() -> list[str]:
+        text = "\n\n".join(["yes"] * 6 + ["no"] * 4)
+        return [reply(tmp_path, "Well?", text=text, seed=seed)[0] for seed in range(40)]
+
+    assert answers() == answers()
+    assert set(answers()) == {"yes", "no"}
+
+
+def test_it_is_short() -> None:
+    module = Path(__file__).with_name("mai_markov.py")
+    assert len(module.read_text(encoding="utf-8").splitlines()) < 80
