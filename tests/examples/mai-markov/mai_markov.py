@@ -23,8 +23,8 @@ class Markov(Backend):
         self._instances: dict[str, tuple[LoadedModel, dict[str, list[str]]]] = {}
 
     async def models(self) -> Sequence[ModelProfile]:
-        files = await asyncio.to_thread(lambda: [(f, f.stat().st_size) for f in self._folder.glob("*.txt")])
-        return [ModelProfile(key=f.stem, backend=self.name, location=str(f), size_bytes=size) for f, size in files]
+        files = await asyncio.to_thread(lambda: [(f, f.stat()) for f in self._folder.glob("*.txt") if f.is_file()])
+        return [ModelProfile(key=f.stem, backend=self.name, location=str(f), size_bytes=s.st_size) for f, s in files]
 
     async def loaded(self) -> Sequence[LoadedModel]:
         return [loaded for loaded, _ in self._instances.values()]
@@ -32,7 +32,7 @@ class Markov(Backend):
     async def load(self, model: ModelProfile, plan: LoadPlan, *, progress: LoadProgress | None = None) -> LoadedModel:
         name, memory = f"{model.key}#{random.getrandbits(32):x}", Footprint(15 * model.size_bytes)  # as measured
         loaded = LoadedModel(instance=name, key=model.key, backend=self.name, plan=plan, footprint=memory)
-        self._instances[name] = loaded, await asyncio.to_thread(self._learn, model)  # nothing, if cancelled
+        self._instances[name] = loaded, await asyncio.to_thread(self._learn, model)  # a cancelled load keeps nothing
         return loaded
 
     def _learn(self, model: ModelProfile) -> dict[str, list[str]]:

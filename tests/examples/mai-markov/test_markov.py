@@ -46,7 +46,7 @@ def reply(
         backend = backend_in(folder, options_in(folder, text))
         [model] = await backend.models()
         loaded = await backend.load(model, LoadPlan(context=context))
-        chosen = GenerationOptions(**{"temperature": 0.0, "seed": 1, **options})
+        chosen = GenerationOptions(**{"seed": 1, **options})
         async with aclosing(backend.generate(loaded.instance, messages, chosen)) as stream:
             *deltas, end = [event async for event in stream]
         assert isinstance(end, ReplyEnd)
@@ -79,6 +79,15 @@ def test_goes_on_with_what_another_model_began(tmp_path: Path) -> None:
 def test_a_full_window_is_not_a_full_measure(tmp_path: Path) -> None:
     _, end = reply(tmp_path, "Hello there", text="on and on", context=5)
     assert (end.stop, end.usage.completion_tokens) == (StopReason.CONTEXT, 3)
+
+
+def test_lists_the_texts_of_its_folder_and_nothing_else(tmp_path: Path) -> None:
+    options = options_in(tmp_path)
+    (tmp_path / "notes.md").write_text("no text")
+    (tmp_path / "chapters.txt").mkdir()
+    (tmp_path / "lost.txt").symlink_to(tmp_path / "gone")
+    [model] = asyncio.run(backend_in(tmp_path, options).models())
+    assert (model.key, model.size_bytes) == ("novels", len(TEXT))
 
 
 @pytest.mark.parametrize("text", [b"", b" \n\n ", b"\xff\xfe"], ids=["empty", "blank", "no text"])
