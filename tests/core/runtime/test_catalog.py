@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -38,13 +37,14 @@ def keys(models: Sequence[ModelProfile]) -> list[str]:
 
 async def test_a_hanging_backend_hides_no_others_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "GRACE_SECONDS", 0.05)
-    monkeypatch.setattr(module, "LISTING_SECONDS", 0.4)
+    monkeypatch.setattr(module, "LISTING_SECONDS", 60.0)
     catalog = catalog_of(Hanging.of(name="stuck"), backend("a", name="fine"))
-    started = time.monotonic()
-    assert keys(await catalog.current()) == ["a"]
-    assert keys(await catalog.current()) == ["a"], "and the second call does not wait at all"
-    assert time.monotonic() - started < 0.3
+    async with asyncio.timeout(10):
+        assert keys(await catalog.current()) == ["a"]
+        monkeypatch.setattr(module, "GRACE_SECONDS", 60.0)
+        assert keys(await catalog.current()) == ["a"], "and the second call does not wait at all"
     assert catalog.statuses[0].error == "has not answered yet"
+    monkeypatch.setattr(module, "LISTING_SECONDS", 0.5)
     await catalog.refresh()
     stuck, fine = catalog.statuses
     assert "did not list its models" in stuck.error
@@ -180,9 +180,9 @@ async def test_nobody_calls_a_model_unknown_before_every_backend_had_its_say(mon
     assert keys(await catalog.current()) == ["early"]
     assert await catalog.pin("late") == "late"
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "LISTING_SECONDS", 60.0)
     hanging = catalog_of(backend("early"), Hanging.of(name="stuck"))
-    started = time.monotonic()
-    with pytest.raises(UnknownModel):
-        await hanging.pin("never")
-    assert time.monotonic() - started < 1.0
+    async with asyncio.timeout(10):
+        with pytest.raises(UnknownModel):
+            await hanging.pin("never")
     await hanging.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 
 import pytest
@@ -41,15 +40,15 @@ async def load(backend: FakeBackend) -> LoadedModel:
 
 
 async def test_who_is_late_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.5)
     late, fine = slow(), FakeBackend.of(FakeModel.named("f"), name="fine")
     mine, theirs = await load(fine), await load(late)
     residents = Residents({"slow": late, "fine": fine})
     assert await residents.all() == (mine,)
-    started = time.monotonic()
-    for _ in range(20):
-        assert await residents.all() == (mine,)
-    assert time.monotonic() - started < 0.1
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 60.0)
+    async with asyncio.timeout(10):
+        for _ in range(20):
+            assert await residents.all() == (mine,)
     assert late.asked == 1
     late.let.set()
     async with asyncio.timeout(5):
@@ -118,11 +117,14 @@ async def test_who_was_late_and_then_failed_is_not_waited_for_again(monkeypatch:
     residents = Residents({"slow": frozen})
     await residents.all()
     frozen.let.set()
-    await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        while residents._asking:
+            await asyncio.sleep(0.001)
     frozen.let.clear()
-    started = time.monotonic()
-    assert await residents.all() == ()
-    assert time.monotonic() - started < 0.04
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 60.0)
+    async with asyncio.timeout(10):
+        assert await residents.all() == ()
+        await asyncio.sleep(0)
     assert frozen.asked == 2, "it is asked all the same: it may be back"
     await residents.close()
 
@@ -147,6 +149,7 @@ async def test_who_cannot_say_what_it_has_is_out_of_reach_until_it_can(monkeypat
     for _ in range(2):
         with pytest.raises(BackendUnavailable, match=r"slow did not say within 0\.05 s"):
             await residents.surely_of("slow")
+    monkeypatch.setattr(module, "LISTING_SECONDS", 10.0)
     late.let.set()
     assert await residents.surely_of("slow") == (loaded,)
 
