@@ -53,9 +53,11 @@ class _Talk:
         return message
 
     def call(self, endpoint: str, parameter: Any = None) -> None:
-        message = {"type": "rpcCall", "endpoint": endpoint, "callId": next(self._ids)}
+        number = next(self._ids)
+        message = {"type": "rpcCall", "endpoint": endpoint, "callId": number}
         self.send(message if parameter is None else message | {"parameter": parameter})
-        self.hear()
+        while self.hear().get("callId") != number:  # a channel that was cancelled late may still be heard of
+            pass
 
     def channel(self, endpoint: str, parameter: Any, *, cancel: bool = False) -> None:
         number = next(self._ids)
