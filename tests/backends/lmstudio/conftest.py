@@ -11,7 +11,7 @@ import pytest_asyncio
 from lmstudio_home import Home
 from lmstudio_world import KEY, REPLY, MakeBackend
 
-from mai_backends.lmstudio import discovery
+from mai_backends.lmstudio import discovery, engine, loading
 from mai_backends.lmstudio.backend import LMStudioBackend
 from mai_core.plugin.interfaces import BackendContext
 from tests.standins.lmstudio import LMStudioStandIn, StandInModel
@@ -23,6 +23,17 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "PORTS", ())
     for name in ("LM_API_TOKEN", "LMSTUDIO_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines that run tests are shared: who answers at all is late now and then, and no test is to fail for that."""
+    assert discovery.find.__kwdefaults__ is not None
+    monkeypatch.setitem(discovery.find.__kwdefaults__, "seconds", 3.0)
+    monkeypatch.setattr(engine, "LOADED_SECONDS", 3.0)
+    monkeypatch.setattr(engine, "LOADED_WITH_CONNECTING_SECONDS", 10.0)
+    monkeypatch.setattr(loading, "ALIVE_SECONDS", 10.0)
+    monkeypatch.setattr(loading, "STOP_SECONDS", 5.0)
 
 
 @pytest.fixture
@@ -44,7 +55,7 @@ async def make_backend(tmp_path: Path) -> AsyncIterator[MakeBackend]:
             "connect_timeout": 10.0,
             "rpc_timeout": 2.0,
             "start_wait": 60.0,
-            "load_timeout": 1.0,
+            "load_timeout": 2.5,
             **options,
         }
         folders = {name: tmp_path / name for name in ("data_dir", "cache_dir", "state_dir")}

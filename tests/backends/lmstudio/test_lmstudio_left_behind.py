@@ -30,16 +30,16 @@ async def test_what_a_frozen_server_held_is_still_ours_when_it_goes_on(
 ) -> None:
     monkeypatch.setattr(discovery, "PORTS", (standin.port,))
     monkeypatch.setattr(engine, "QUIET_SECONDS", 0.0)
-    monkeypatch.setattr(engine, "LOADED_WITH_CONNECTING_SECONDS", 5.0)
+    monkeypatch.setattr(engine, "LOADED_SECONDS", 1.0)
     backend = make_backend(autostart=False)
     mine = await load(backend)
-    standin.freeze(4.0)
+    standin.freeze(12.0)
     with pytest.raises(BackendUnavailable):
         await backend.loaded()
     assert await backend.loaded() == [], "it is looked for, and does not greet"
     await backend.unload(mine.instance)
     listed: Sequence[LoadedModel] = ()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not listed:
             await asyncio.sleep(0.1)
             with suppress(BackendUnavailable):
@@ -83,30 +83,31 @@ async def test_a_load_given_up_while_its_window_is_read_back(
 async def test_a_silent_server_is_not_taken_for_an_old_one(
     make_backend: MakeBackend, standin: LMStudioStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "ESTIMATE_SECONDS", 0.2)
-    monkeypatch.setattr(loading, "ALIVE_SECONDS", 0.2)
     backend = make_backend(url=standin.host, load_timeout=30.0)
     (model,) = await backend.models()
     await backend.load(model, PLAN)
-    standin.freeze(8.0)
-    began = time.monotonic()
-    with pytest.raises(BackendUnavailable):
-        await backend.load(model, PLAN)
-    assert time.monotonic() - began < 6.0
-    await asyncio.sleep(8.0)
+    with monkeypatch.context() as hurried:
+        hurried.setattr(loading, "ESTIMATE_SECONDS", 0.2)
+        hurried.setattr(loading, "ALIVE_SECONDS", 0.2)
+        standin.freeze(12.0)
+        began = time.monotonic()
+        with pytest.raises(BackendUnavailable):
+            await backend.load(model, PLAN)
+        assert time.monotonic() - began < 9.0
+    await asyncio.sleep(12.0)
     await backend.load(model, PLAN)
     assert [name for name, _ in standin.calls].count("estimateModelUsage") == 3
 
 
 async def test_counting_that_failed_goes_on_for_nobody(make_backend: MakeBackend, standin: LMStudioStandIn) -> None:
-    backend = make_backend(url=standin.host, rpc_timeout=0.3)
+    backend = make_backend(url=standin.host, rpc_timeout=1.5)
     mine = await load(backend)
-    standin.freeze(1.5)
+    standin.freeze(8.0)
     with pytest.raises(BackendUnavailable):
         await backend.count_tokens(mine.instance, [f"text {number}" for number in range(60)])
     await asyncio.sleep(0)
     assert not [task for task in asyncio.all_tasks() if "Engine.count_tokens" in repr(task.get_coro())]
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(6.5)
 
 
 async def test_mapped_weights_are_told_apart_from_memory(make_backend: MakeBackend, standin: LMStudioStandIn) -> None:
