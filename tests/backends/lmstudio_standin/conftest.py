@@ -31,9 +31,9 @@ def standin() -> Iterator[LMStudioStandIn]:
 
 @pytest.fixture
 def quick() -> Iterator[None]:
-    """The SDK's sync calls give up after half a second of silence instead of a minute."""
+    """The SDK's sync calls give up after two seconds of silence instead of a minute."""
     before = lmstudio.get_sync_api_timeout()
-    lmstudio.set_sync_api_timeout(0.5)
+    lmstudio.set_sync_api_timeout(2.0)
     yield
     lmstudio.set_sync_api_timeout(before)
 
@@ -47,10 +47,10 @@ def client(standin: LMStudioStandIn, quick: None) -> Iterator[lmstudio.Client]:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
-    """Waits up to five seconds for something to become true."""
+    """Waits up to half a minute for something to become true."""
 
     def wait(condition: Callable[[], bool]) -> None:
-        limit = time.monotonic() + 5
+        limit = time.monotonic() + 30
         while not condition():
             assert time.monotonic() < limit, "it never came true"
             time.sleep(0.01)

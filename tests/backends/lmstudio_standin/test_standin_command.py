@@ -45,7 +45,8 @@ def test_it_serves_the_models_it_is_told_to(start: Start, quick: None) -> None:
 
 
 def test_killing_it_in_mid_stream_resets_the_socket(start: Start, quick: None) -> None:
-    process, host = start("--reply", "word " * 500, "--token-seconds", "0.02")
+    process, host = start("--reply", "word " * 3000, "--token-seconds", "0.02")
+    lmstudio.set_sync_api_timeout(60)
     with lmstudio.Client(host) as client:
         stream = iter(client.llm.model("qwen2.5-0.5b-instruct").respond_stream("hello"))
         next(stream)
@@ -53,7 +54,7 @@ def test_killing_it_in_mid_stream_resets_the_socket(start: Start, quick: None) -
         killed = time.monotonic()
         with pytest.raises(lmstudio.LMStudioWebsocketError):
             list(stream)
-        assert time.monotonic() - killed < 2
+        assert time.monotonic() - killed < 15
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://{host}/lmstudio-greeting")
 

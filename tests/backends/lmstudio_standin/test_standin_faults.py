@@ -27,7 +27,7 @@ def test_hanging_at_connect_takes_the_connection_and_says_nothing(standin: LMStu
 
 def test_starting_slowly_refuses_until_it_listens(eventually: Callable[[Callable[[], bool]], None]) -> None:
     standin = LMStudioStandIn()
-    standin.fault, standin.starts_after = Fault.STARTS_SLOWLY, 0.4
+    standin.fault, standin.starts_after = Fault.STARTS_SLOWLY, 4.0
     with standin:
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"http://{standin.host}/lmstudio-greeting")
@@ -58,16 +58,24 @@ async def test_a_cancel_is_obeyed_in_a_hang_but_not_answered(standin: LMStudioSt
     async with lmstudio.AsyncClient(standin.host) as client:
         model = await client.llm.model(KEY)
         standin.fault = fault
-        stream = await model.respond_stream("hello")
+        got: list[object] = []
+        stream = await model.respond_stream("hello", on_prediction_fragment=got.append)
         reading = asyncio.ensure_future(stream.wait_for_result())
-        await asyncio.sleep(0.3)
-        assert standin.generating == 1
+        expected = standin.after_pieces if fault is Fault.HANGS_MID_STREAM else 0
+        await comes_true(lambda: (standin.generating, len(got)) == (1, expected))
         await stream.cancel()
         done, _ = await asyncio.wait([reading], timeout=0.5)
         assert not done
-        assert standin.generating == 0
+        await comes_true(lambda: standin.generating == 0)
+        assert not reading.done()
         standin.fault = None
         assert (await reading).stats.stop_reason == "userStopped"
+
+
+async def comes_true(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 def test_out_of_memory_at_load_leaves_nothing_loaded(standin: LMStudioStandIn, client: lmstudio.Client) -> None:
@@ -108,7 +116,7 @@ def test_a_spoilt_frame_comes_where_it_is_wanted(
     standin: LMStudioStandIn, quick: None, fault: Fault, stage: str
 ) -> None:
     standin.spoils, standin.huge_bytes = stage, 20_000_000
-    lmstudio.set_sync_api_timeout(20)
+    lmstudio.set_sync_api_timeout(60)
     with lmstudio.Client(standin.host) as client:
         model = client.llm.model(KEY)
         standin.fault, standin.fault_times = fault, 1
@@ -167,4 +175,4 @@ def test_nobody_waits_for_a_server_that_stops(standin: LMStudioStandIn, quick: N
             client.llm.list_loaded()
         began = time.monotonic()
         standin.stop()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 15

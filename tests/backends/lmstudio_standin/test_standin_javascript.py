@@ -19,7 +19,7 @@ SDK = "2.0.0"
 OVERRIDES = {"@lmstudio/lms-isomorphic": "0.4.6"}
 TRIAL = Path(__file__).with_name("javascript_trial.mjs")
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
 Trial = Callable[[LMStudioStandIn], dict[str, Any]]
 
 
@@ -36,7 +36,7 @@ def trial() -> Trial:
         (folder / "package.json").write_text(json.dumps(wanted))
         options = ["--no-audit", "--no-fund", "--ignore-scripts"]
         installing = subprocess.run(
-            [npm, "install", *options], cwd=folder, capture_output=True, text=True, timeout=180, check=False
+            [npm, "install", *options], cwd=folder, capture_output=True, text=True, timeout=600, check=False
         )
         if installing.returncode:
             pytest.skip(f"npm cannot fetch the JavaScript SDK: {installing.stderr.strip()[-300:]}")
@@ -46,7 +46,7 @@ def trial() -> Trial:
 
     def run(standin: LMStudioStandIn) -> dict[str, Any]:
         done = subprocess.run(
-            [node, str(script), f"ws://{standin.host}"], capture_output=True, text=True, timeout=60, check=False
+            [node, str(script), f"ws://{standin.host}"], capture_output=True, text=True, timeout=180, check=False
         )
         assert done.stdout, done.stderr
         return dict(json.loads(done.stdout.splitlines()[-1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
 import time
 from collections.abc import Callable
 
@@ -16,14 +17,14 @@ from tests.standins.faults import Fault
 from tests.standins.lmstudio import LMStudioStandIn, Quirk, StandInModel
 
 KEY = "qwen2.5-0.5b-instruct"
-SOON = 2.0
+SOON = 15.0
 PRERELEASE = not lmstudio.__version__.startswith("1.5.")
 
 
 @pytest.fixture
 def slow(standin: LMStudioStandIn) -> StandInModel:
-    """A model that takes seconds to say what it has to say."""
-    model = standin.models["slow"] = StandInModel(key="slow", reply="word " * 300, token_seconds=0.02)
+    """A model that takes a minute to say what it has to say."""
+    model = standin.models["slow"] = StandInModel(key="slow", reply="word " * 3000, token_seconds=0.02)
     return model
 
 
@@ -122,8 +123,9 @@ def test_somebody_unloading_in_mid_stream_looks_the_same(
 
 @pytest.mark.parametrize("how", [Fault.DROPS_THE_SOCKET, Fault.RESTARTS_MID_STREAM, Quirk.CLOSES_THE_SOCKET])
 def test_a_lost_socket_is_noticed_at_once_and_the_session_stays_lost(
-    standin: LMStudioStandIn, quick: None, how: Fault | Quirk
+    standin: LMStudioStandIn, quick: None, how: Fault | Quirk, eventually: Callable[[Callable[[], bool]], None]
 ) -> None:
+    lmstudio.set_sync_api_timeout(60)
     with lmstudio.Client(standin.host) as client:
         model = client.llm.model(KEY)
         if isinstance(how, Fault):
@@ -135,7 +137,7 @@ def test_a_lost_socket_is_noticed_at_once_and_the_session_stays_lost(
             model.respond("hello")
         assert time.monotonic() - began < SOON
         standin.quirks.clear()
-        time.sleep(standin.restarts_after + 0.2)
+        eventually(lambda: listens(standin.port))
         with pytest.raises(lmstudio.LMStudioWebsocketError):
             client.llm.list_loaded()
         client.llm.disconnect()
@@ -143,18 +145,26 @@ def test_a_lost_socket_is_noticed_at_once_and_the_session_stays_lost(
         client.llm.list_loaded()
 
 
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def test_a_frozen_server_is_noticed_by_ping(
     standin: LMStudioStandIn, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The SDK pings every 20 s and waits 20 s; here both are short, and the stand-in's loop stands still."""
     hurried = functools.partial(
-        lmstudio._ws_impl.aconnect_ws, keepalive_ping_interval_seconds=0.2, keepalive_ping_timeout_seconds=0.2
+        lmstudio._ws_impl.aconnect_ws, keepalive_ping_interval_seconds=0.5, keepalive_ping_timeout_seconds=1.5
     )
     monkeypatch.setattr(lmstudio._ws_impl, "aconnect_ws", hurried)
-    lmstudio.set_sync_api_timeout(5)
+    lmstudio.set_sync_api_timeout(30)
     with lmstudio.Client(standin.host) as client:
         client.llm.list_loaded()
-        standin.freeze(2.0)
+        standin.freeze(10.0)
         with pytest.raises(lmstudio.LMStudioWebsocketError):
             client.llm.list_loaded()
 
@@ -258,7 +268,9 @@ async def test_a_cancelled_task_sends_nothing_and_the_server_goes_on(
     async with lmstudio.AsyncClient(standin.host) as client:
         model = await client.llm.model("slow")
         task = asyncio.ensure_future(model.respond("hello"))
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(20):
+            while not standin.generating:
+                await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.sleep(0.3)
         assert standin.generating == 1
