@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from mai_backends.ollama import loading
+from mai_backends.ollama import server as address
 from tests.standins.ollama import OllamaStandIn, StandInModel
 
 
@@ -21,6 +23,14 @@ def server() -> Iterator[OllamaStandIn]:
     ]
     with OllamaStandIn(models) as standin:
         yield standin
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines that run tests are shared: who answers at all is late now and then, and no test is to fail for that."""
+    monkeypatch.setattr(address, "FIRST_SIGN", 2.0)
+    monkeypatch.setattr(address.Server.running, "__defaults__", (3.0,))
+    monkeypatch.setattr(loading, "SECONDS_TO_ABANDON", 20.0)
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from tests.standins.ollama import OllamaStandIn
 __all__ = ["PLAN", "QUESTION", "SHORT", "backend_for", "collect", "context_in", "load", "saying", "settled"]
 
 PLAN = LoadPlan(context=2048)
-SHORT = GenerationOptions(max_tokens=8, temperature=0.0, seed=1, first_token_deadline=5.0, token_deadline=5.0)
+SHORT = GenerationOptions(max_tokens=8, temperature=0.0, seed=1, first_token_deadline=30.0, token_deadline=30.0)
 
 
 def saying(text: str, role: Role = Role.USER, **fields: Any) -> Message:
@@ -66,7 +66,7 @@ async def collect(
     return text, thoughts, events, end
 
 
-async def settled(condition: Callable[[], bool], seconds: float = 3.0) -> bool:
+async def settled(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
     """Whether it comes true in time."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):

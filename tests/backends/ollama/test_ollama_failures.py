@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import time
 import tracemalloc
 from collections.abc import Awaitable, Callable
@@ -19,8 +20,8 @@ from mai_core.policy.messages import GenerationOptions
 from tests.standins.faults import Fault, Row
 from tests.standins.ollama import OllamaStandIn
 
-IMPATIENT = GenerationOptions(max_tokens=30, first_token_deadline=0.5, token_deadline=0.5)
-OPTIONS = {"listing_timeout": 0.6, "load_timeout": 0.6}
+IMPATIENT = GenerationOptions(max_tokens=30, first_token_deadline=2.0, token_deadline=2.0)
+OPTIONS = {"listing_timeout": 2.5, "load_timeout": 2.5}
 
 
 async def listing(backend: OllamaBackend) -> None:
@@ -101,7 +102,7 @@ def _strike(server: OllamaStandIn, fault: Fault) -> None:
         server.stop()
     server.fault = fault
     if fault is Fault.STARTS_SLOWLY:
-        server.starts_after = 0.5
+        server.starts_after = 4.0
         server.start()
 
 
@@ -109,10 +110,16 @@ async def _heal(server: OllamaStandIn, fault: Fault) -> None:
     server.fault = None
     if fault is Fault.NOT_RUNNING:
         await asyncio.to_thread(server.start)
-    if fault is Fault.STARTS_SLOWLY:
-        await asyncio.sleep(0.8)
-    if fault is Fault.RESTARTS_MID_STREAM:
-        await asyncio.sleep(0.4)
+    if fault in (Fault.STARTS_SLOWLY, Fault.RESTARTS_MID_STREAM):
+        assert await settled(lambda: _listens(server))
+
+
+def _listens(server: OllamaStandIn) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", server.port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 async def test_a_listing_with_bytes_that_are_no_text(server: OllamaStandIn, tmp_path: Path) -> None:
@@ -168,14 +175,14 @@ async def test_whoever_never_configured_it_hears_of_an_absent_engine(
 
 
 async def test_a_frozen_server_delays_nothing_beyond_its_deadlines(server: OllamaStandIn, tmp_path: Path) -> None:
-    async with backend_for(server, tmp_path, load_timeout=1.0) as backend:
+    async with backend_for(server, tmp_path, load_timeout=20.0) as backend:
         await load(backend)
-        server.freeze(8.0)
+        server.freeze(10.0)
         await asyncio.sleep(0.05)
         before = time.perf_counter()
         with pytest.raises(BackendUnavailable):
             await backend.loaded()
         assert time.perf_counter() - before < 6.0
-        assert await settled(lambda: time.perf_counter() - before > 8.2, seconds=20)
+        assert await settled(lambda: time.perf_counter() - before > 10.2)
         assert [one.key for one in await backend.loaded()] == ["llama3.2:latest"]
         assert (await collect(backend, (await backend.loaded())[0].instance, QUESTION, SHORT))[0]

@@ -148,7 +148,7 @@ async def test_what_is_gone_or_somebody_elses_now_is_listed_as_such(server: Olla
 
 @pytest.mark.parametrize("silent", [True, False], ids=["while it waits", "while nobody reads"])
 async def test_an_unload_does_not_wait_for_a_reply(silent: bool, server: OllamaStandIn, tmp_path: Path) -> None:
-    server.models[KEY].token_seconds = 0.01 if silent else 0.1
+    server.models[KEY].token_seconds = 0.01 if silent else 0.2
     server.fault = Fault.HANGS_MID_STREAM if silent else None
     async with backend_for(server, tmp_path) as backend:
         loaded = await load(backend)
@@ -156,7 +156,7 @@ async def test_an_unload_does_not_wait_for_a_reply(silent: bool, server: OllamaS
             await anext(events)
             reading = asyncio.ensure_future(_rest(events)) if silent else None
             await asyncio.sleep(0.1)
-            async with asyncio.timeout(2.0):
+            async with asyncio.timeout(20.0):
                 await backend.unload(loaded.instance)
             assert server.instances == []
             with pytest.raises(ModelCrashed, match="unloaded"):
@@ -169,7 +169,7 @@ async def _rest(events: AsyncGenerator[GenerationEvent, None]) -> None:
 
 
 async def test_an_unload_returns_when_the_memory_is_free(server: OllamaStandIn, tmp_path: Path) -> None:
-    server.models[KEY].token_seconds = 0.01
+    server.models[KEY].token_seconds = 0.5
     async with backend_for(server, tmp_path) as backend:
         loaded = await load(backend)
         answering = asyncio.ensure_future(collect(backend, loaded.instance, QUESTION, SHORT))
@@ -196,23 +196,24 @@ async def test_a_load_given_up_leaves_nothing(after: float, server: OllamaStandI
 
 
 async def test_a_load_given_up_just_after_it_was_done_is_undone(server: OllamaStandIn, tmp_path: Path) -> None:
-    server.ps_seconds = 0.2
+    server.ps_seconds = 2.0
     async with backend_for(server, tmp_path) as backend:
         profile = next(one for one in await backend.models() if one.key == KEY)
         loading = asyncio.ensure_future(backend.load(profile, PLAN))
         assert await settled(lambda: server.instances == [KEY])
         loading.cancel()
+        server.ps_seconds = 0.0
         with pytest.raises(asyncio.CancelledError):
             await loading
         assert server.instances == []
 
 
 async def test_a_load_others_asked_for_too_is_not_hindered(server: OllamaStandIn, tmp_path: Path) -> None:
-    server.models["qwen3:4b"].load_seconds = 0.2
+    server.models["qwen3:4b"].load_seconds = 3.0
     async with backend_for(server, tmp_path) as backend:
         await load(backend)
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
+            async with asyncio.timeout(0.3):
                 await load(backend, "qwen3:4b")
         assert [one.key for one in await backend.loaded()] == [KEY]
 
@@ -254,7 +255,7 @@ async def test_an_old_server_does_not_tell_the_window(server: OllamaStandIn, tmp
 
 
 async def test_closing_does_not_wait_for_what_others_use(server: OllamaStandIn, tmp_path: Path) -> None:
-    server.models[KEY] = replace(server.models[KEY], token_seconds=0.02, reply_tokens=150)
+    server.models[KEY] = replace(server.models[KEY], token_seconds=0.1, reply_tokens=400)
     async with backend_for(server, tmp_path) as theirs:
         async with backend_for(server, tmp_path) as mine:
             await load(mine)
@@ -263,7 +264,8 @@ async def test_closing_does_not_wait_for_what_others_use(server: OllamaStandIn, 
             reply = asyncio.create_task(collect(theirs, borrowed.instance, options=GenerationOptions()))
             assert await settled(lambda: server.generating == 1)
             began = time.monotonic()
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 15.0
         assert not reply.done()
+        server.models[KEY].token_seconds = 0.0
         await reply
     assert await settled(lambda: server.instances == []), "the server unloads it when they are done"

@@ -39,7 +39,7 @@ async def test_a_server_that_ends_in_mid_answer(
     backend = OllamaBackend(context_in(tmp_path, url=url))
     try:
         loaded = await load(backend)
-        options = GenerationOptions(token_deadline=0.5)
+        options = GenerationOptions(token_deadline=2.0)
         async with aclosing(backend.generate(loaded.instance, QUESTION, options)) as events:
             await anext(events)
             child.send_signal(how)
@@ -47,7 +47,7 @@ async def test_a_server_that_ends_in_mid_answer(
             with pytest.raises(error):
                 async for _ in events:
                     pass
-            assert time.perf_counter() - before < 8.0, "its usual deadline is 30 s"
+            assert time.perf_counter() - before < 15.0, "its usual deadline is 30 s"
         with pytest.raises(BackendUnavailable):
             await backend.models()
         with pytest.raises(BackendUnavailable):
