@@ -8,6 +8,17 @@ from pathlib import Path
 import pytest
 from real_servers import RealServer, litellm_proxy, worker
 
+from mai_backends.openai_compatible import backend, listing, warming
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines that run tests are shared: who answers at all is late now and then, and no test is to fail for that."""
+    monkeypatch.setattr(backend, "LOADED_SECONDS", 3.0)
+    monkeypatch.setattr(backend, "SEEK_SECONDS", 3.0)
+    monkeypatch.setattr(listing, "MORE_SECONDS", 10.0)
+    monkeypatch.setattr(warming, "STILL_THERE_SECONDS", 10.0)
+
 
 @pytest.fixture(scope="session")
 def real_worker(starter_gguf: Path) -> Iterator[RealServer]:

@@ -16,7 +16,8 @@ QUESTION = (Message(role=Role.USER, content="Tell me a story.", id=1),)
 
 
 def backend_for(url: str, **options: Any) -> OpenAICompatibleBackend:
-    """A backend named ``mine`` for the server at ``url``."""
+    """A backend named ``mine`` for the server at ``url``, patient where the test does not say otherwise."""
+    options["deadlines"] = {"connect": 10.0, "listing": 20.0, **options.get("deadlines", {})}
     return OpenAICompatibleBackend(
         BackendContext(
             name="mine",

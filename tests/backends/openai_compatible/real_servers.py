@@ -126,11 +126,11 @@ def _environment(name: str, *packages: str) -> Path:
     return python
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 100.0) -> None:
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 400.0) -> None:
     until = time.monotonic() + seconds
     while True:
         try:
-            if httpx.get(url, timeout=1.0, trust_env=False).is_success:
+            if httpx.get(url, timeout=5.0, trust_env=False).is_success:
                 return
         except httpx.TransportError:
             pass

@@ -382,7 +382,7 @@ async def test_replies_under_way_end_with_close() -> None:
             await asyncio.sleep(0.01)
         await backend.close()
         with pytest.raises(MaiError):
-            await asyncio.wait_for(answering, 3)
+            await asyncio.wait_for(answering, 20)
         with pytest.raises(BackendUnavailable, match="closed"):
             await backend.models()
 

@@ -25,7 +25,7 @@ async def slow_key(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[threa
 
     def read(spec: str, *, who: str) -> str:
         asked.append(spec)
-        unlocked.wait(20)
+        unlocked.wait(60)
         return "sk-4711"
 
     monkeypatch.setattr(server, "read_secret", read)
@@ -39,14 +39,14 @@ async def test_a_locked_keyring_is_not_waited_for_beyond_the_deadlines(monkeypat
     """It is asked once, and what it says in the end is used."""
     with OpenAIStandIn(key="sk-4711") as stand_in:
         async with slow_key(monkeypatch) as (unlocked, asked):
-            backend = backend_for(stand_in.url, api_key="keyring:a/b", deadlines={"listing": 0.3})
+            backend = backend_for(stand_in.url, api_key="keyring:a/b", deadlines={"listing": 1.5})
             for _ in range(3):
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(15):
                     with pytest.raises(BackendUnavailable, match="keyring:a/b"):
                         await backend.models()
             assert asked == ["keyring:a/b"]
             unlocked.set()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while True:
                     try:
                         assert await backend.models()
@@ -89,7 +89,7 @@ async def test_a_turn_hears_soon_of_a_server_that_was_never_heard() -> None:
         backend = backend_for(stand_in.url)
         began = time.monotonic()
         assert list(await backend.loaded()) == []
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 15.0, "a listing has 20 s"
         await backend.close()
 
 

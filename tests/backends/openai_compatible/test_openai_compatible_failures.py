@@ -51,7 +51,7 @@ async def load(backend: OpenAICompatibleBackend) -> object:
 
 async def answer(backend: OpenAICompatibleBackend) -> object:
     await load(backend)
-    events = await reply(backend, first_token_deadline=1.0, token_deadline=1.0)
+    events = await reply(backend, first_token_deadline=2.5, token_deadline=2.5)
     assert end_of(events).stop in (StopReason.STOP, StopReason.LENGTH)
     assert text_of(events).startswith("Once upon a")
     return events
@@ -67,8 +67,9 @@ def step_of(fault: Fault) -> Step:
 async def test_every_failure_is_what_the_table_says(fault: Fault) -> None:
     row = FAILURES[fault]
     stand_in = OpenAIStandIn([StandInModel(key="tiny")], flavour=flavour_of(fault))
-    backend = backend_for(stand_in.url, deadlines={"listing": 0.8, "load": 1.0})
+    backend = backend_for(stand_in.url, deadlines={"connect": 2.5, "listing": 2.5, "load": 2.5})
     process, tasks = psutil.Process(), asyncio.all_tasks()
+    stand_in.starts_after = 10.0
     if fault in STARTING:
         stand_in.fault = fault
         if fault is not Fault.NOT_RUNNING:
@@ -166,7 +167,7 @@ async def test_a_server_that_does_not_come_back_is_unavailable() -> None:
         began = time.monotonic()
         with pytest.raises(BackendUnavailable):
             await reply(backend)
-        assert time.monotonic() - began < 3.0
+        assert time.monotonic() - began < 15.0, "it waited for a token"
         await backend.close()
 
 
@@ -174,7 +175,7 @@ async def test_a_server_that_does_not_come_back_is_unavailable() -> None:
 async def test_a_turn_hears_soon_that_nothing_is_known_to_be_loaded(fault: Fault) -> None:
     stand_in = OpenAIStandIn()
     with stand_in:
-        backend = backend_for(stand_in.url)
+        backend = backend_for(stand_in.url, deadlines={"connect": 60.0, "listing": 60.0})
         await backend.models()
         assert len(await backend.loaded()) == 1
     stand_in.fault = fault
@@ -182,12 +183,12 @@ async def test_a_turn_hears_soon_that_nothing_is_known_to_be_loaded(fault: Fault
         stand_in.start()
     began = time.monotonic()
     assert list(await backend.loaded()) == []
-    assert time.monotonic() - began < 2.8, "a listing has 3 s"
+    assert time.monotonic() - began < 15.0, "a listing has 60 s"
     stand_in.stop()
     await backend.close()
 
 
-async def eventually(holds: Callable[[], bool], seconds: float = 3.0) -> None:
+async def eventually(holds: Callable[[], bool], seconds: float = 20.0) -> None:
     until = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < until

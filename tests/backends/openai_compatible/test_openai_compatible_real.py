@@ -123,7 +123,7 @@ def test_the_stand_in_says_what_llama_server_says(real_worker: RealServer) -> No
 @pytest.mark.weights
 @pytest.mark.network
 @pytest.mark.install
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 async def test_litellm_in_front_of_llama_server(real_litellm: RealServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROXY_KEY", real_litellm.key)
     backend = backend_for(real_litellm.url, api_key="env:PROXY_KEY")

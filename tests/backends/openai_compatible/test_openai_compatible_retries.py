@@ -82,8 +82,8 @@ async def test_a_wait_beyond_the_deadline_is_told_instead() -> None:
         stand_in.refusals = [(429, {"Retry-After": "40"}, BUSY)]
         began = time.monotonic()
         with pytest.raises(BackendUnavailable, match="come back in 40 s"):
-            await reply(backend, first_token_deadline=5.0)
-        assert time.monotonic() - began < 4.5, "it waited for the deadline"
+            await reply(backend, first_token_deadline=30.0)
+        assert time.monotonic() - began < 15.0, "it waited for the deadline"
         await backend.close()
 
 

@@ -51,7 +51,7 @@ async def test_another_program_at_that_port_is_left_alone(says: bytes) -> None:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         backend = backend_for(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", seek=True)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             with pytest.raises(EngineAbsent):
                 await backend.models()
         await backend.close()
