@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Timer
 
 import pytest
 
@@ -161,6 +161,7 @@ def test_processes_in_one_conversation_keep_each_ones_order(path: Path) -> None:
 
 
 def test_a_writer_waits_for_another_one(path: Path) -> None:
+    release = path.with_name("release")
     store = opened(path)
     id = store.new_conversation().id
     holder = child(
@@ -168,18 +169,22 @@ def test_a_writer_waits_for_another_one(path: Path) -> None:
         store = Store.open(Path(sys.argv[1]), now=time.time)
         with store._writing():
             print("holding", flush=True)
-            time.sleep(1.0)
+            while not Path(sys.argv[2]).exists():
+                time.sleep(0.01)
         """,
         path,
+        release,
     )
     assert holder.stdout is not None
     holder.stdout.readline()
-    started = time.monotonic()
     store.pinned()
-    assert time.monotonic() - started < 0.5, "a reader has to wait for nobody"
+    assert holder.poll() is None, "a reader has to wait for nobody"
+    releasing = Timer(1.0, release.touch)
+    releasing.start()
     say(store, id, "after you")
-    assert time.monotonic() - started > 0.5
-    assert holder.wait(10) == 0
+    assert release.exists(), "it wrote while another one did"
+    releasing.join()
+    assert holder.wait(60) == 0
     store.close()
 
 
