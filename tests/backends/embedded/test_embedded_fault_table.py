@@ -30,13 +30,17 @@ from tests.standins.faults import Fault
 
 pytestmark = pytest.mark.weights
 
-IMPATIENT = GenerationOptions(temperature=0.0, seed=1, max_tokens=24, first_token_deadline=0.5, token_deadline=0.5)
+PATIENT = GenerationOptions(temperature=0.0, seed=1, max_tokens=24, first_token_deadline=60.0, token_deadline=60.0)
+IMPATIENT = {
+    Fault.HANGS_AT_FIRST_TOKEN: replace(PATIENT, first_token_deadline=1.0),
+    Fault.HANGS_MID_STREAM: replace(PATIENT, token_deadline=1.0),
+}
 LEFT_OUT = {Fault.WRONG_TOKEN, Fault.HANGS_AT_AUTH, Fault.HANGS_AT_CONNECT, Fault.HANGS_AT_LISTING}
 NO_ENGINE = "raise ImportError('no engine for this machine')"
 SLOW_ENGINE = """
 import sys, time
 for _ in range(5):
-    time.sleep(0.3)
+    time.sleep(1.0)
     print("still at it", file=sys.stderr, flush=True)
 sys.path.remove({folder!r})
 del sys.modules["xllamacpp"]
@@ -144,11 +148,14 @@ async def works(backend: EmbeddedBackend, profile: ModelProfile) -> None:
 
 
 async def reply(
-    backend: EmbeddedBackend, loaded: LoadedModel, strike: Callable[[], Awaitable[None]] | None = None
+    backend: EmbeddedBackend,
+    loaded: LoadedModel,
+    strike: Callable[[], Awaitable[None]] | None = None,
+    options: GenerationOptions = PATIENT,
 ) -> list[GenerationEvent]:
     """A reply, which is struck after its first piece."""
     collected: list[GenerationEvent] = []
-    async with aclosing(backend.generate(loaded.instance, said("Tell a long story."), IMPATIENT)) as events:
+    async with aclosing(backend.generate(loaded.instance, said("Tell a long story."), options)) as events:
         async for event in events:
             collected.append(event)
             if len(collected) == 1 and strike is not None:
@@ -160,7 +167,7 @@ async def nothing_is_left(backend: EmbeddedBackend, tasks: set[asyncio.Task[Any]
     """No process, no task."""
     await backend.close()
     assert not psutil.Process().children()
-    async with asyncio.timeout(3.0):
+    async with asyncio.timeout(20.0):
         while asyncio.all_tasks() - tasks:
             await asyncio.sleep(0.01)
 
@@ -172,7 +179,7 @@ def test_no_fault_is_left_out() -> None:
 
 @pytest.mark.parametrize("fault", AT_LOAD)
 async def test_at_load(fault: Fault, make_backend: MakeBackend, profile: ModelProfile, tmp_path: Path) -> None:
-    tasks, backend = asyncio.all_tasks(), make_backend(load_timeout=1.0)
+    tasks, backend = asyncio.all_tasks(), make_backend(load_timeout=3.0)
     with pytest.MonkeyPatch.context() as patch:
         if fault is Fault.NOT_RUNNING:
             patch.setattr(sys, "executable", str(tmp_path / "no-python"))
@@ -206,9 +213,9 @@ async def test_in_the_process(fault: Fault, make_backend: MakeBackend, profile: 
 
     if fault is Fault.HANGS_AT_FIRST_TOKEN:
         worker.suspend()
-        await meets(fault, reply(backend, loaded))
+        await meets(fault, reply(backend, loaded, options=IMPATIENT[fault]))
     else:
-        await meets(fault, reply(backend, loaded, strike))
+        await meets(fault, reply(backend, loaded, strike, IMPATIENT.get(fault, PATIENT)))
     await backend.unload(loaded.instance)
     assert await backend.loaded() == []
     await works(backend, profile)
