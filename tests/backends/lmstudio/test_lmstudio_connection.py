@@ -20,7 +20,7 @@ import pytest
 from lmstudio_home import ROOT, free_port
 from lmstudio_world import KEY, REPLY, MakeBackend, sockets_to
 
-from mai_backends.lmstudio import client, engine
+from mai_backends.lmstudio import client, discovery, engine
 from mai_backends.lmstudio.backend import LMStudioBackend
 from mai_core.errors import AccessDenied, BackendUnavailable, ModelStalled, SettingsError
 from mai_core.policy.messages import GenerationOptions, Message, Role
@@ -77,8 +77,8 @@ async def test_a_frozen_server_is_noticed_by_our_own_clock(
             assert time.monotonic() - began < 15.0
         monkeypatch.setattr(engine, "LOADED_SECONDS", 60.0)
         monkeypatch.setattr(engine, "LOADED_WITH_CONNECTING_SECONDS", 60.0)
-        monkeypatch.setattr(engine, "QUIET_SECONDS", 600.0)
-        async with asyncio.timeout(10.0):
+        monkeypatch.setattr(discovery, "CONFIGURED_SECONDS", 60.0)
+        async with asyncio.timeout(6.0):
             with pytest.raises(BackendUnavailable):
                 await backend.loaded()
         process.send_signal(signal.SIGCONT)
