@@ -10,7 +10,7 @@ from mai_core.policy.selection import Candidate, Proposal, SelectionRequest
 
 __all__ = ["CostAware"]
 
-Unit = Literal["waiting", "energy", "money"]
+Unit = Literal["cost", "waiting", "energy", "money"]
 
 
 @dataclass(frozen=True)
@@ -18,33 +18,36 @@ class CostAware:
     """Good enough, then cheap.
 
     A model that reaches the ``target`` quality scores between 0.5 and 1, the cheaper the higher; one that does not
-    stays below 0.5, the better the higher. ``cost`` names the unit: ``waiting`` (seconds to the end of the reply),
-    ``energy`` (joules) or ``money`` (tokens of remote models and electricity). ``typical`` is what an
-    ordinary turn costs in that unit, 0 for the built-in figure; there the score is three quarters.
+    stays below 0.5, the better the higher. ``unit`` says what counts: ``cost`` (money and waiting together, see the
+    settings under ``cost``), ``waiting`` (seconds to the end of the reply), ``energy`` (joules) or ``money`` (tokens
+    with a price, and electricity). ``typical`` is what an ordinary turn takes in that unit, 0 for the built-in
+    figure; there the score is three quarters.
     """
 
     name: ClassVar[str] = "cost-aware"
-    cost: Unit = "waiting"
+    unit: Unit = "cost"
     target: float = 0.5
     typical: float = 0.0
 
-    def _price(self) -> tuple[Callable[[Candidate], float], float, str]:
-        """How this unit is read off a candidate, what a turn usually costs, and how it is written."""
-        if self.cost == "energy":
-            return (lambda c: c.energy_joules), self.typical or 500.0, "{:.0f} J"
-        if self.cost == "money":
-            return (lambda c: c.money), self.typical or 0.001, "{:.5f}"
-        return (lambda c: c.wait_seconds), self.typical or 20.0, "{:.1f} s"
+    def _price(self) -> tuple[Callable[[Candidate], float], float, Callable[[Candidate], str]]:
+        """How this unit is read off a candidate, what a turn usually takes, and how it is written."""
+        if self.unit == "waiting":
+            return (lambda c: c.wait_seconds), self.typical or 20.0, (lambda c: f"{c.wait_seconds:.1f} s")
+        if self.unit == "energy":
+            return (lambda c: c.energy_joules), self.typical or 500.0, (lambda c: f"{c.energy_joules:.0f} J")
+        if self.unit == "money":
+            return (lambda c: c.money), self.typical or 0.001, (lambda c: f"{c.money:.5f}")
+        return (lambda c: c.cost), self.typical or 0.006, (lambda c: f"{c.money:.5f} and {c.wait_seconds:.1f} s")
 
     def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
         """Above 0.5 by cheapness when the target is reached, below by nearness to it."""
-        price_of, typical, form = self._price()
+        price_of, typical, told = self._price()
         proposals = []
         for c in request.candidates:
             cost = price_of(c)
             if c.quality >= self.target:
                 score = (0.5 + 0.5 / (1.0 + cost / typical)) * c.health
-                reason = f"reaches {self.target:.2f}, costs {form.format(cost)}"
+                reason = f"reaches {self.target:.2f}, costs {told(c)}"
             else:
                 score = 0.5 * c.quality / self.target * c.health
                 reason = f"quality {c.quality:.2f} is below the target {self.target:.2f}"

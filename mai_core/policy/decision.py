@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 from mai_core.policy.arbitration import ARBITERS, without_votes
 from mai_core.policy.feasibility import Situation, feasible
@@ -43,7 +44,7 @@ def conclude(
     A person's pin comes before every strategy, as long as the pinned model can run. On which of its placements is for
     the strategies to say; its others are the first to take over.
     """
-    order = ARBITERS[arbiter](ballots) or without_votes(request.candidates)
+    order = _cheapest_of_equals(ARBITERS[arbiter](ballots) or without_votes(request.candidates), request.candidates)
     meant = _meant(pinned, order, request.candidates) if pinned is not None else ()
     move, choice, reason = Move.NONE, None, "no model can run"
     if order:
@@ -73,6 +74,15 @@ def conclude(
         candidates=request.candidates,
         rejections=tuple(rejections),
     )
+
+
+def _cheapest_of_equals(order: Sequence[Ranked], candidates: Sequence[Candidate]) -> Sequence[Ranked]:
+    """The order with those that share the lead sorted by what they cost."""
+    if len(order) < 2 or order[0].utility != order[1].utility:
+        return order
+    leading = tuple(takewhile(lambda ranked: ranked.utility == order[0].utility, order))
+    costs = {c.key: c.cost for c in candidates}
+    return (*sorted(leading, key=lambda ranked: costs[ranked.key]), *order[len(leading) :])
 
 
 def _meant(pinned: str, order: Sequence[Ranked], candidates: Sequence[Candidate]) -> tuple[Ranked, ...]:

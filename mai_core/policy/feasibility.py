@@ -34,6 +34,7 @@ class Limits:
     patience    seconds a person waits for a model to read a conversation: what no model reads in it is condensed
     local_only  models on other machines are never chosen
     watts       power drawn while a model works, for the energy of a turn; ``price_kwh`` makes money of it
+    price_hour  what an hour of the person's waiting is worth, in the same currency
     """
 
     headroom: float = 0.10
@@ -46,6 +47,7 @@ class Limits:
     local_only: bool = False
     watts: float = 25.0
     price_kwh: float = 0.30
+    price_hour: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +281,9 @@ def _candidate(model: ModelProfile, fit: _Fit, situation: Situation) -> Candidat
     prefill = min(tokens, fit.plan.context) / (speed.prompt_tps * slowdown)
     writing = features.reply_tokens / (speed.generation_tps * slowdown)
     energy = 0.0 if model.remote else limits.watts * (load + prefill + writing)
+    waiting = load + prefill + writing
     tokens_price = (model.price_in * features.prompt_tokens + model.price_out * features.reply_tokens) / 1e6
+    money = tokens_price + energy / JOULES_PER_KWH * limits.price_kwh
     return Candidate(
         key=model.key,
         model=model.model or model.key,
@@ -293,9 +297,10 @@ def _candidate(model: ModelProfile, fit: _Fit, situation: Situation) -> Candidat
         load_seconds=load,
         prefill_seconds=prefill,
         tokens_per_second=speed.generation_tps * slowdown,
-        wait_seconds=load + prefill + writing,
+        wait_seconds=waiting,
         energy_joules=energy,
-        money=tokens_price + energy / JOULES_PER_KWH * limits.price_kwh,
+        money=money,
+        cost=money + waiting / 3600.0 * limits.price_hour,
         health=situation.health.get(model.key, 1.0),
         spare=fit.spare,
         is_loaded=fit.resident,

@@ -43,7 +43,8 @@ class Candidate:
     prefill_seconds     until it has read the conversation
     tokens_per_second   while it writes
     wait_seconds        load + prefill + the expected reply
-    energy_joules, money   what the turn would cost; ``money`` is tokens and electricity together
+    energy_joules, money   what the turn would take; ``money`` is tokens and electricity together
+    cost                the money, and the waiting at what the person's time is worth, in the same currency
     health              1 when it never failed lately, towards 0 with every failure
     spare               share of the tightest pool still free once it is loaded, below 0 when it is overdrawn
     """
@@ -63,6 +64,7 @@ class Candidate:
     wait_seconds: float = 0.0
     energy_joules: float = 0.0
     money: float = 0.0
+    cost: float = 0.0
     health: float = 1.0
     spare: float = 1.0
     is_loaded: bool = False

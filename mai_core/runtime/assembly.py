@@ -126,6 +126,7 @@ def limits_of(settings: Settings) -> Limits:
         local_only=settings.privacy == "local-only",
         watts=settings.cost.watts_busy,
         price_kwh=settings.cost.price_kwh,
+        price_hour=settings.cost.price_hour,
     )
 
 

@@ -133,10 +133,11 @@ class GenerationSettings(Section):
 
 
 class CostSettings(Section):
-    """What turns work into energy, and energy into money."""
+    """What turns work into energy, and energy and waiting into money."""
 
     watts_busy: Annotated[float, Field(ge=0.0)] = 25.0
     price_kwh: Annotated[float, Field(ge=0.0)] = 0.30
+    price_hour: Annotated[float, Field(ge=0.0)] = 1.0
 
 
 class StarterSettings(Section):

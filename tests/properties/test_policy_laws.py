@@ -140,6 +140,16 @@ def test_a_dominated_model_changes_nothing(situation: Situation, arbiter: str, d
     assert choose(replace(situation, models=(*situation.models, worse)), arbiter).choice == before.choice
 
 
+@given(situations(least=1), arbiters, st.floats(0.01, 100.0), st.booleans())
+def test_of_two_placements_the_dearer_is_never_chosen_without_need(
+    situation: Situation, arbiter: str, price: float, dearer_comes_first: bool
+) -> None:
+    model = replace(situation.models[0], host="box", remote=True, model="m", size_bytes=0, max_context=8192)
+    cheap, dear = ("z", "a") if dearer_comes_first else ("a", "z")
+    placements = (replace(model, key=cheap), replace(model, key=dear, price_out=price))
+    assert choose(replace(situation, models=placements), arbiter).choice == cheap
+
+
 @given(situations(), st.integers(0, 64 * GIB))
 def test_more_memory_never_turns_a_pick_into_none(situation: Situation, more: int) -> None:
     host = situation.snapshot.hosts[0]

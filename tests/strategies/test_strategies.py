@@ -78,12 +78,17 @@ def test_tiered_takes_the_best_within_a_tier_unless_it_swaps_or_is_ill() -> None
 
 
 @pytest.mark.parametrize(
-    ("cost", "fact", "typical"),
-    [("waiting", "wait_seconds", 20.0), ("energy", "energy_joules", 500.0), ("money", "money", 0.001)],
+    ("unit", "fact", "typical"),
+    [
+        ("cost", "cost", 0.006),
+        ("waiting", "wait_seconds", 20.0),
+        ("energy", "energy_joules", 500.0),
+        ("money", "money", 0.001),
+    ],
 )
-def test_cost_aware_takes_the_cheapest_that_is_good_enough(cost: Any, fact: str, typical: float) -> None:
+def test_cost_aware_takes_the_cheapest_that_is_good_enough(unit: Any, fact: str, typical: float) -> None:
     found = scores(
-        CostAware(cost=cost),
+        CostAware(unit=unit),
         candidate("dear", quality=0.95, **{fact: 10 * typical}),
         candidate("usual", quality=0.5, **{fact: typical}),
         candidate("bad", quality=0.49, **{fact: 0.0}),
@@ -95,11 +100,11 @@ def test_cost_aware_takes_the_cheapest_that_is_good_enough(cost: Any, fact: str,
 
 
 def test_cost_aware_listens_to_its_options() -> None:
-    cheap, good = candidate("cheap", quality=0.4, wait_seconds=1.0), candidate("good", quality=0.8, wait_seconds=30.0)
+    cheap, good = candidate("cheap", quality=0.4, cost=0.0003), candidate("good", quality=0.8, cost=0.009)
     strict, lax = (scores(CostAware(target=t), cheap, good) for t in (0.7, 0.3))
     assert strict["good"] > strict["cheap"]
     assert lax["cheap"] > lax["good"]
-    assert scores(CostAware(typical=30.0), good)["good"] == pytest.approx(0.75)
+    assert scores(CostAware(typical=0.009), good)["good"] == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize("strategy", [GreedyFit(), Tiered(), CostAware()])
