@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.footprint import predict_footprint
 from mai_core.policy.models import Footprint, KvType, LoadedModel, LoadPlan, ModelProfile
+from mai_core.policy.placements import is_meant
 from mai_core.policy.quality import expected_quality
 from mai_core.policy.resources import Host, ResourceSnapshot
 from mai_core.policy.selection import Candidate, Rejection, RejectionReason, Rung
@@ -22,6 +23,9 @@ MIB = 1024 * 1024
 GIB = 1024 * MIB
 CONTEXT_STEP = 1024
 JOULES_PER_KWH = 3.6e6
+# A window that does not hold a question and its answer: whoever reports one has misread its engine.
+LEAST_WINDOW = 128
+TRIED_AGAIN = "it is tried again by itself"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,8 @@ class Situation:
     health     1 for a model that works, 0 for one that is kept out after failures; absent means 1
     speeds     what was measured on this machine, by key
     not_chat   keys of models that do not converse
-    unavailable  backends that cannot be reached, and why
+    unavailable  backends that cannot be reached, and why; ``remedies`` what would bring them back, where known
+    pinned_on  backends that had the pinned model when it was pinned
     """
 
     models: tuple[ModelProfile, ...]
@@ -73,6 +78,8 @@ class Situation:
     speeds: Mapping[str, MeasuredSpeed] = field(default_factory=dict)
     not_chat: frozenset[str] = frozenset()
     unavailable: Mapping[str, str] = field(default_factory=dict)
+    remedies: Mapping[str, str] = field(default_factory=dict)
+    pinned_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,8 @@ def feasible(situation: Situation) -> Feasibility:
     """Sort every model into candidates and rejections.
 
     A model that fits in no regular way becomes a candidate only when no model does: then the smallest runs slowly,
-    its weights read from disk again and again, rather than none.
+    its weights read from disk again and again, rather than none. A pinned model that nobody lists is rejected too, so
+    that its person learns what became of it.
     """
     candidates: list[Candidate] = []
     rejections: list[Rejection] = []
@@ -134,6 +142,8 @@ def feasible(situation: Situation) -> Feasibility:
         model, fit = min(last_resort, key=lambda pair: (pair[1].footprint.ram, pair[0].key))
         candidates.append(_candidate(model, fit, situation))
         rejections = [r for r in rejections if r.key != model.key]
+    if situation.pinned is not None and not any(_is_pinned(model, situation.pinned) for model in situation.models):
+        rejections.append(_lost(situation.pinned, situation))
     return Feasibility(tuple(candidates), tuple(rejections))
 
 
@@ -151,21 +161,67 @@ def _exclusion(model: ModelProfile, situation: Situation) -> Rejection | None:
         why = "runs on another machine, and privacy is local-only"
         return _rejected(model, RejectionReason.PRIVACY, why, "mai config set privacy any")
     if (gone := situation.unavailable.get(model.backend)) is not None:
-        return _rejected(model, RejectionReason.UNAVAILABLE, gone, "it is tried again by itself")
+        remedy = situation.remedies.get(model.backend) or TRIED_AGAIN
+        return _rejected(model, RejectionReason.UNAVAILABLE, _told_by(model.backend, gone), remedy)
     if missing := situation.features.capabilities - model.capabilities:
         return _rejected(model, RejectionReason.CAPABILITY, "cannot do " + ", ".join(sorted(missing)))
     if situation.health.get(model.key, 1.0) <= 0.0:
         remedy = f"mai switch {model.key} tries it again now; mai logs has the error"
         return _rejected(model, RejectionReason.HEALTH, "kept out for a while after failing", remedy)
     if model.max_context < limits.minimum:
-        why, remedy = f"sees at most {model.max_context} tokens", f"mai config set context.minimum {model.max_context}"
+        why = f"sees at most {_tokens(model.max_context)}, {_tokens(limits.minimum)} are wanted"
+        remedy = f"mai config set context.minimum {model.max_context}"
+        if model.max_context < LEAST_WINDOW:
+            why = f"is said to see {_tokens(max(0, model.max_context))}, too few for any conversation"
+            remedy = f"set the context length of this model in {model.backend}"
         rejection = _rejected(model, RejectionReason.CONTEXT, why, remedy)
         return replace(rejection, needed=limits.minimum, available=model.max_context)
     return None
 
 
 def _rejected(model: ModelProfile, reason: RejectionReason, message: str, remedy: str = "") -> Rejection:
-    return Rejection(key=model.key, reason=reason, message=message, remedy=remedy)
+    return Rejection(
+        key=model.key,
+        model=model.model or model.key,
+        backend=model.backend,
+        reason=reason,
+        message=message,
+        remedy=remedy,
+    )
+
+
+def _is_pinned(model: ModelProfile, pinned: str) -> bool:
+    return is_meant(pinned, key=model.key, model=model.model or model.key, backend=model.backend)
+
+
+def _lost(pinned: str, situation: Situation) -> Rejection:
+    """What became of a pinned model that no engine lists: mostly the one that had it is down."""
+    prefixes = (name for name in situation.unavailable if pinned.startswith(f"{name}/"))
+    had = situation.pinned_on or tuple(prefixes)
+    down = {name: situation.unavailable[name] for name in had if name in situation.unavailable}
+    message, remedy = "no engine that answers has it", "mai models lists what there is"
+    if down:
+        message = "; ".join(_told_by(name, gone) for name, gone in down.items())
+        remedy = next((r for name in down if (r := situation.remedies.get(name))), TRIED_AGAIN)
+    elif had:
+        message = f"{' and '.join(had)} no longer {'offers' if len(had) == 1 else 'offer'} it"
+    return Rejection(
+        key=pinned,
+        model=pinned,
+        backend=next(iter(down or had), ""),
+        reason=RejectionReason.UNAVAILABLE,
+        message=message,
+        remedy=remedy,
+    )
+
+
+def _told_by(backend: str, gone: str) -> str:
+    """Why a backend cannot be reached, in a line that names it."""
+    return gone if backend.lower() in gone.lower().replace(" ", "") else f"{backend}: {gone}"
+
+
+def _tokens(amount: int) -> str:
+    return f"{amount} token" if amount == 1 else f"{amount} tokens"
 
 
 def _wanted_context(model: ModelProfile, situation: Situation) -> int:
@@ -227,12 +283,8 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
         # Nobody here knows that machine's memory, or what the model takes of it: the server itself will say.
         return kept or _Fit(LoadPlan(context=wanted), Footprint(), Rung.FULL, 1.0)
     if host is None or pool is None:
-        return kept or Rejection(
-            key=model.key,
-            reason=RejectionReason.UNKNOWN_HOST,
-            message=f"no probe knows the memory of {model.host}",
-            remedy="mai plugins shows which probe failed",
-        )
+        why = f"no probe knows the memory of {model.host}"
+        return kept or _rejected(model, RejectionReason.UNKNOWN_HOST, why, "mai plugins shows which probe failed")
     budget = spendable(host, situation.loaded, situation.limits)
     footprint = Footprint()
     for plan, rung in _plans(wanted, min(situation.limits.minimum, wanted)):
@@ -241,16 +293,14 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
             if kept is not None and plan.context <= kept.plan.context:
                 return kept
             return _Fit(plan, footprint, rung, (budget - footprint.ram) / pool.total)
-    return kept or Rejection(
-        key=model.key,
-        reason=RejectionReason.MEMORY,
-        message=f"needs {_gib(footprint.ram)} of {_where(pool.name, host)} at its smallest, "
-        f"{_gib(max(0, budget))} can be had",
-        remedy=f"free {_gib(footprint.ram - budget)} of memory, or use a smaller model",
-        needed=footprint.ram,
-        available=max(0, budget),
-        pool=pool.name,
+    needs = f"needs {_gib(footprint.ram)} of {_where(pool.name, host)} at its smallest"
+    rejection = _rejected(
+        model,
+        RejectionReason.MEMORY,
+        f"{needs}, {_gib(max(0, budget))} can be had",
+        f"free {_gib(footprint.ram - budget)} of memory, or use a smaller model",
     )
+    return kept or replace(rejection, needed=footprint.ram, available=max(0, budget), pool=pool.name)
 
 
 def _where(pool: str, host: Host) -> str:

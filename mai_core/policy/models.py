@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 __all__ = [
+    "UNKNOWN_PARAMETERS",
     "Architecture",
     "Capability",
     "Footprint",
@@ -15,6 +16,7 @@ __all__ = [
     "LoadPlan",
     "LoadedModel",
     "ModelProfile",
+    "Promise",
     "Tier",
 ]
 
@@ -25,6 +27,10 @@ class Capability(StrEnum):
     VISION = "vision"
     TOOLS = "tools"
     JSON = "json"
+
+
+# What a model has that tells neither name, parameters nor size: what people serve most, 7 to 8 billion weights.
+UNKNOWN_PARAMETERS = 7e9
 
 
 class Tier(StrEnum):
@@ -42,7 +48,8 @@ class Tier(StrEnum):
 
     @classmethod
     def of_parameters(cls, parameters: float) -> Tier:
-        """The tier of a model nobody has classified: under 1, 5 and 20 billion parameters."""
+        """The tier of a model nobody has classified: under 1, 5 and 20 billion parameters. 0 is unknown."""
+        parameters = parameters or UNKNOWN_PARAMETERS
         for tier, bound in ((cls.TINY, 1e9), (cls.SMALL, 5e9), (cls.MEDIUM, 20e9)):
             if parameters < bound:
                 return tier
@@ -212,3 +219,12 @@ class LoadedModel:
     owned: bool = True
     pid: int | None = None
     expires_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Memory promised to a load in flight: it counts as used, except for the ``model`` it is meant for."""
+
+    model: str
+    host: str
+    footprint: Footprint

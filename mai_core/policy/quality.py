@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 
 from mai_core.policy.features import TaskFeatures
-from mai_core.policy.models import ModelProfile
+from mai_core.policy.models import UNKNOWN_PARAMETERS, ModelProfile
 
 __all__ = ["expected_quality", "prior_quality"]
 
 # How fast the odds of a good answer fall from the easiest task (0) to the hardest (1): the slope of a one-parameter
 # item response model (Rasch 1960) on a scale where medium difficulty, 0.5, leaves the catalogue's figure as it is.
 SLOPE = 3.0
-# A model that tells neither name, parameters nor size: what people serve most, 7 to 8 billion.
-UNKNOWN_PARAMETERS = 7e9
+# The line through the ``default`` of every chat model of the shipped catalogue, by least squares. So a model is not
+# thought better of for being unknown.
+AT_NOTHING = 0.22
+PER_DOUBLING = 0.065
 # Quality lost to quantisation, by bits a weight.
 _QUANTISATION_LOSS = (
     ("Q2", 0.10),
@@ -29,7 +31,7 @@ _QUANTISATION_LOSS = (
 def prior_quality(model: ModelProfile) -> float:
     """The quality of a model nobody has rated: grows with the logarithm of its size, less for coarse weights."""
     billions = (model.parameters or model.size_bytes * 1.6 or UNKNOWN_PARAMETERS) / 1e9
-    quality = 0.22 + 0.105 * math.log2(1.0 + 4.0 * billions)
+    quality = AT_NOTHING + PER_DOUBLING * math.log2(1.0 + 4.0 * billions)
     loss = next((loss for name, loss in _QUANTISATION_LOSS if model.quantisation.upper().startswith(name)), 0.0)
     return min(0.90, max(0.05, quality - loss))
 

@@ -88,12 +88,15 @@ class RejectionReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """A model that cannot serve this turn, with the numbers and what would lift it.
+    """A placement that cannot serve this turn, with the numbers and what would lift it.
 
-    ``needed`` and ``available`` are bytes for MEMORY and tokens for CONTEXT.
+    ``needed`` and ``available`` are bytes for MEMORY and tokens for CONTEXT. ``model`` and ``backend`` are as in
+    ``Candidate``; ``backend`` is empty for a pinned model of which nobody knows where it was.
     """
 
     key: str
+    model: str = ""
+    backend: str = ""
     reason: RejectionReason
     message: str
     remedy: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mai_core.policy.models import ModelProfile
+from mai_core.policy.models import UNKNOWN_PARAMETERS, ModelProfile
 
 __all__ = ["MeasuredSpeed", "Speed", "expected_speed"]
 
@@ -17,8 +17,8 @@ LOAD_SECONDS_PER_BYTE = 2.6e-9
 # What is tried first of servers elsewhere and nothing is known of: a hosted model of medium size, cautiously.
 REMOTE_PROMPT_TPS = 1000.0
 REMOTE_TPS = 40.0
-# A model nobody has told the size of: 8 B parameters in 4 bits.
-UNKNOWN_BYTES = 5_000_000_000
+# 4-bit weights with their scales.
+PARAMETERS_PER_BYTE = 1.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ def expected_speed(model: ModelProfile, cores: int, measured: MeasuredSpeed | No
     known = measured or MeasuredSpeed()
     if model.remote:
         return Speed(known.prompt_tps or REMOTE_PROMPT_TPS, known.generation_tps or REMOTE_TPS, known.load_seconds)
-    size = model.size_bytes or round(model.parameters / 1.6) or UNKNOWN_BYTES
-    parameters = model.parameters or size * 1.6
+    size = model.size_bytes or round((model.parameters or UNKNOWN_PARAMETERS) / PARAMETERS_PER_BYTE)
+    parameters = model.parameters or size * PARAMETERS_PER_BYTE
     return Speed(
         prompt_tps=known.prompt_tps or max(1.0, FLOPS_PER_CORE * cores / (2.0 * parameters)),
         generation_tps=known.generation_tps or max(0.05, BYTES_PER_SECOND / size),
