@@ -27,6 +27,7 @@ __all__ = [
     "ProbeContext",
     "ResourceProbe",
     "SelectionStrategy",
+    "StateKeeper",
     "StatusNote",
 ]
 
@@ -131,6 +132,36 @@ class ModelFetcher(Protocol):
 
     async def remove(self, model: ModelProfile) -> int:
         """Delete an installed model that Mai put there; returns the bytes freed."""
+        ...
+
+
+@runtime_checkable
+class StateKeeper(Protocol):
+    """A backend that keeps on disk what an engine has read of a conversation, so that it need not be read again.
+
+    What is kept is the state the engine holds: that of its latest reply. So a state is saved after a reply in
+    ``conversation`` and before the same instance answers anything else, and restored before the first reply in it after
+    a load or after the instance answered something else. Both are safe at any time: at worst the next prompt is read as
+    if nothing had been kept. They never raise: an instance that is gone, busy or unable has nothing to save or restore.
+    A caller may be cancelled; the work then ends by itself, and the next reply waits at most a moment for it.
+    """
+
+    async def save_state(self, instance: str, conversation: str) -> int:
+        """Bytes kept on disk for this conversation and model; 0 when that was not worth it or not possible.
+
+        What has not changed since it was saved or restored is not written again, and its bytes are told at once.
+        """
+        ...
+
+    async def restore_state(self, instance: str, conversation: str) -> int:
+        """Tokens the engine need not read again; 0 when nothing is kept that fits what is loaded."""
+        ...
+
+    async def forget_state(self, conversation: str) -> None:
+        """Delete what is kept of a conversation, of all models; when this returns, none of it is on disk.
+
+        Raises ``BackendUnavailable`` when it cannot be deleted.
+        """
         ...
 
 
