@@ -8,12 +8,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from mai_core.errors import BackendError, BackendUnavailable, EngineAbsent, MaiError, UnknownModel
 from mai_core.plugin.interfaces import Backend, ModelFetcher, StatusNote
 from mai_core.policy.catalogue import match, parameters_in
 from mai_core.policy.models import KnownModel, LoadedModel, ModelProfile, Tier
 from mai_core.policy.placements import is_meant, placed
+from mai_core.runtime.rows import fault_of
 from mai_core.runtime.status import BackendStatus
 
 __all__ = ["Catalog"]
@@ -46,6 +48,7 @@ class Catalog:
         self._clock = clock
         self._rows: dict[str, tuple[ModelProfile, ...]] = {}
         self._errors: dict[str, MaiError] = {}
+        self._strange: dict[str, tuple[str, ...]] = {}
         self._own: dict[str, ModelProfile] = {}
         self._keys: dict[tuple[str, str], str] = {}
         self._ranks: dict[tuple[str, str], int] = {}
@@ -79,7 +82,13 @@ class Catalog:
     @property
     def unavailable(self) -> Mapping[str, str]:
         """The backends whose models are out of the race until they list them again, and why."""
-        return {name: error.message for name, error in self._errors.items()}
+        late = {name: "has not answered yet" for name in self._backends if name not in self._rows}
+        return late | {name: error.message for name, error in self._errors.items()}
+
+    @property
+    def remedies(self) -> Mapping[str, str]:
+        """What would bring back those of them that say so."""
+        return {name: error.remedy for name, error in self._errors.items() if error.remedy}
 
     def unreachable(self, backend: str, error: MaiError) -> None:
         """A backend was found gone while it was used: its models are out until it has been asked again, soon."""
@@ -191,13 +200,13 @@ class Catalog:
             or difflib.get_close_matches(wanted, by_key, n=3, cutoff=0.4)
             or [starts[s] for s in difflib.get_close_matches(wanted, starts, n=3, cutoff=0.6)]
         )
-        return f"did you mean {' or '.join(near)}?" if near else "mai models lists what there is"
+        silent = [n for n, e in self._errors.items() if not isinstance(e, EngineAbsent)]
+        unheard = f"; nobody knows what {' and '.join(silent)} would offer: mai status says why" if silent else ""
+        return (f"did you mean {' or '.join(near)}?" if near else "mai models lists what there is") + unheard
 
     async def _ask(self, name: str, backend: Backend) -> None:
         try:
-            rows = tuple(await asyncio.wait_for(backend.models(), LISTING_SECONDS))
-            if strange := next((row for row in rows if not isinstance(row, ModelProfile)), None):
-                raise TypeError(f"listed a {type(strange).__name__}, not a ModelProfile")
+            rows = self._sound(name, tuple(await asyncio.wait_for(backend.models(), LISTING_SECONDS)))
         except MaiError as error:
             fault: MaiError = error
         except TimeoutError:
@@ -214,6 +223,17 @@ class Catalog:
         self._errors[name] = fault
         if not isinstance(fault, EngineAbsent):
             log.warning("backend lists no models", extra={"backend": name, "error": str(fault)})
+
+    def _sound(self, name: str, listed: tuple[Any, ...]) -> tuple[ModelProfile, ...]:
+        """The rows that are what they should be; each of the others costs itself alone, and is told once."""
+        faults = {place: fault for place, row in enumerate(listed) if (fault := fault_of(row, name))}
+        told = tuple(faults.values())
+        if told and told != self._strange.get(name):
+            log.warning("rows of a backend are left out", extra={"backend": name, "faults": told})
+        self._strange[name] = told
+        if told and len(told) == len(listed):
+            raise BackendError(f"lists nothing that could be used: {told[0]}")
+        return tuple(row for place, row in enumerate(listed) if place not in faults)
 
     def _merge(self) -> None:
         """Bring the rows of all backends together, and remember by which key each is known where."""
@@ -260,6 +280,9 @@ class Catalog:
     def _status(self, name: str, backend: Backend) -> BackendStatus:
         error = self._errors.get(name)
         waiting = "" if name in self._rows else "has not answered yet"
+        strange = len(self._strange.get(name, ())) if error is None else 0
+        notes = [backend.note] if isinstance(backend, StatusNote) else []
+        notes += [f"{strange} malformed row{'s' * (strange > 1)} left out: mai logs"] if strange else []
         return BackendStatus(
             name=name,
             kind=backend.kind,
@@ -269,7 +292,7 @@ class Catalog:
             error=error.message if error is not None else waiting,
             remedy=error.remedy if error is not None else "",
             absent=isinstance(error, EngineAbsent),
-            note=backend.note if isinstance(backend, StatusNote) else "",
+            note=" · ".join(filter(None, notes)),
         )
 
     def _background_done(self, task: asyncio.Task[None]) -> None:

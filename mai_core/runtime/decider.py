@@ -56,8 +56,10 @@ class Decider:
         models, loaded, speeds = await asyncio.gather(
             self._catalog.current(), self._pool.loaded(), asyncio.to_thread(self._store.speeds)
         )
+        pinned_on: tuple[str, ...] = ()
         if pinned is not None and not self._catalog.meant(pinned):
             models = await self._catalog.heard()
+            pinned_on = await asyncio.to_thread(self._store.pinned_on, pinned)
         now = self._now()
         failures = await self._known_failures()
         return Situation(
@@ -72,6 +74,8 @@ class Decider:
             speeds={m.key: speed for m in models if (speed := speeds.get(self._origin(m)))},
             not_chat=self._catalog.not_chat,
             unavailable=self._catalog.unavailable,
+            remedies=self._catalog.remedies,
+            pinned_on=pinned_on,
         )
 
     async def decide(self, situation: Situation, *, explain: bool = False) -> Decision:

@@ -81,7 +81,8 @@ class ModelManager:
             self.pinned = resolved
         else:
             self.pinned = None
-            await asyncio.to_thread(self._store.pin, resolved)
+            places = {model.backend: None for model in self._catalog.meant(resolved)} if resolved else {}
+            await asyncio.to_thread(self._store.pin, resolved, tuple(places))
         log.info("model pinned" if resolved else "pin released", extra={"model": resolved})
         return resolved
 
@@ -155,13 +156,14 @@ class ModelManager:
         rows: dict[str, list[Placement]] = {}
         for m in situation.models:
             placement = Placement(
-                profile=m, candidate=candidates.get(m.key), rejection=rejections.get(m.key), loaded=loaded.get(m.key)
+                profile=m,
+                candidate=candidates.get(m.key),
+                rejection=rejections.get(m.key),
+                loaded=loaded.get(m.key),
+                pinned=m.key in meant,
             )
             rows.setdefault(m.model, []).append(placement)
-        return tuple(
-            ModelRow.of(placements, pinned=any(p.profile.key in meant for p in placements))
-            for placements in rows.values()
-        )
+        return tuple(map(ModelRow.of, rows.values()))
 
     async def pin(self) -> str | None:
         """The pinned model: this process's own, else the one all share."""

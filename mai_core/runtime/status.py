@@ -36,17 +36,24 @@ class BackendStatus:
 class Placement:
     """One backend's offer of a model and how it stands now.
 
-    It is a ``candidate`` when it could serve a turn, else there is a ``rejection``.
+    It is a ``candidate`` when it could serve a turn, else there is a ``rejection``. ``pinned`` when a person's pin
+    speaks of it.
     """
 
     profile: ModelProfile
     candidate: Candidate | None = None
     rejection: Rejection | None = None
     loaded: LoadedModel | None = None
+    pinned: bool = False
 
     @property
     def fit(self) -> str:
-        """``fits``, ``smaller context``, ``quantised cache``, ``slow``, or ``does not fit`` and its kin."""
+        """``fits``, ``smaller context``, ``quantised cache``, ``slow``, or ``does not fit`` and its kin.
+
+        ``server decides`` where nobody here knows what the model would take or what its machine has.
+        """
+        if self.candidate is not None and not self.candidate.is_loaded and not self.candidate.footprint.total:
+            return "server decides"
         if self.candidate is not None:
             return {
                 Rung.FULL: "fits",
@@ -62,7 +69,6 @@ class ModelRow:
     """One model with all its placements, the one to run it on now first."""
 
     placements: tuple[Placement, ...]
-    pinned: bool = False
 
     @property
     def model(self) -> str:
@@ -75,14 +81,28 @@ class ModelRow:
         return self.placements[0]
 
     @property
+    def pinned(self) -> bool:
+        """Whether a person's pin speaks of it, or of one of its placements."""
+        return any(p.pinned for p in self.placements)
+
+    @property
+    def pin(self) -> str | None:
+        """What is pinned: the model, or ``backend/key`` where that is one of several placements."""
+        pinned = [p.profile for p in self.placements if p.pinned]
+        if not pinned or len(pinned) == len(self.placements):
+            return self.model if pinned else None
+        key, backend = pinned[0].key, pinned[0].backend
+        return key if key.startswith(f"{backend}/") else f"{backend}/{key}"
+
+    @property
     def loaded(self) -> LoadedModel | None:
         """It in memory, wherever that is."""
         return next((p.loaded for p in self.placements if p.loaded), None)
 
     @classmethod
-    def of(cls, placements: Iterable[Placement], *, pinned: bool = False) -> ModelRow:
+    def of(cls, placements: Iterable[Placement]) -> ModelRow:
         """The row of these placements, in whatever order they come."""
-        return cls(placements=tuple(sorted(placements, key=_preference)), pinned=pinned)
+        return cls(placements=tuple(sorted(placements, key=_preference)))
 
 
 def _preference(placement: Placement) -> tuple[bool, bool, bool]:

@@ -329,9 +329,9 @@ class ScriptedMai:
                             )
                         ),
                         loaded=LOADED if profile is SMALL else None,
+                        pinned=profile.key == self.pinned,
                     )
-                ],
-                pinned=profile.key == self.pinned,
+                ]
             )
             for profile in MODELS
         )

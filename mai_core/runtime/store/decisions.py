@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mai_core.errors import StoreError
@@ -82,16 +84,24 @@ class Decisions(Database):
             log.warning("a decision of another version cannot be read", extra={"decision": id})
             return None
 
-    def pin(self, key: str | None) -> None:
-        """Let this model answer until another is pinned; None gives the choice back to Mai."""
+    def pin(self, key: str | None, backends: Sequence[str] = ()) -> None:
+        """Let this model, which these backends have, answer until another is pinned; None lets Mai choose again."""
         with self._writing() as connection:
-            if key is None:
-                connection.execute("DELETE FROM settings WHERE name = 'pinned'")
-            else:
-                connection.execute("INSERT OR REPLACE INTO settings VALUES ('pinned', ?)", (key,))
+            connection.execute("DELETE FROM settings WHERE name IN ('pinned', 'pinned_on')")
+            if key is not None:
+                places = json.dumps([key, *backends])
+                rows = [("pinned", key), ("pinned_on", places)]
+                connection.executemany("INSERT INTO settings VALUES (?, ?)", rows)
 
     def pinned(self) -> str | None:
         """The model every process of this person is to use, whichever process pinned it."""
         with self._reading() as connection:
             row = connection.execute("SELECT value FROM settings WHERE name = 'pinned'").fetchone()
             return row[0] if row else None
+
+    def pinned_on(self, key: str) -> tuple[str, ...]:
+        """The backends that had this model when it was pinned; none when that is not known."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT value FROM settings WHERE name = 'pinned_on'").fetchone()
+        pinned, *backends = json.loads(row[0]) if row else ("",)
+        return tuple(backends) if pinned == key else ()

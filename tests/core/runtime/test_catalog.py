@@ -11,6 +11,8 @@ import pytest
 from mai_core.errors import BackendUnavailable, UnknownModel
 from mai_core.plugin.interfaces import Backend
 from mai_core.policy.models import Capability, KnownModel, ModelProfile, Tier
+from mai_core.policy.quality import prior_quality
+from mai_core.policy.speed import expected_speed
 from mai_core.runtime import catalog as module
 from mai_core.runtime.catalog import Catalog
 from mai_core.testing import FakeBackend, FakeClock, FakeModel
@@ -76,8 +78,14 @@ async def test_a_failing_backend_keeps_the_rows_it_gave_last() -> None:
     assert catalog.statuses[0].error == ""
 
 
-@pytest.mark.parametrize("defect", [KeyError("oops"), ["not a profile"]])
-async def test_a_defect_of_a_backend_is_its_own(defect: Exception | list[str]) -> None:
+@pytest.mark.parametrize(
+    ("defect", "told"),
+    [
+        (KeyError("oops"), "KeyError"),
+        (["not a profile"], "lists nothing that could be used: a str, not a ModelProfile"),
+    ],
+)
+async def test_a_defect_of_a_backend_is_its_own(defect: Exception | list[str], told: str) -> None:
     class Defective(FakeBackend):
         async def models(self) -> Sequence[ModelProfile]:
             if isinstance(defect, Exception):
@@ -86,9 +94,71 @@ async def test_a_defect_of_a_backend_is_its_own(defect: Exception | list[str]) -
 
     catalog = catalog_of(Defective.of(name="odd"), backend("a"))
     assert keys(await catalog.current()) == ["a"]
-    assert "Error" in catalog.statuses[0].error
+    assert told in catalog.statuses[0].error
     await catalog.refresh()
     assert keys(catalog.models) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("key", 7),
+        ("key", ""),
+        ("key", None),
+        ("backend", "another"),
+        ("size_bytes", None),
+        ("size_bytes", -1),
+        ("parameters", float("nan")),
+        ("max_context", "8k"),
+        ("capabilities", ["tools"]),
+        ("quality", {"default": "high"}),
+        ("architecture", "llama"),
+        ("installed", "yes"),
+    ],
+)
+async def test_a_malformed_row_costs_itself_alone(field: str, value: object, caplog: pytest.LogCaptureFixture) -> None:
+    class Careless(FakeBackend):
+        async def models(self) -> Sequence[ModelProfile]:
+            good, bad = await super().models()
+            return good, replace(bad, **{field: value})  # type: ignore[arg-type]
+
+    catalog = catalog_of(Careless.of(FakeModel.named("good"), FakeModel.named("bad"), name="odd"), backend("a"))
+    for _ in range(2):
+        await catalog.refresh()
+        assert keys(catalog.models) == ["good", "a"]
+    odd, _ = catalog.statuses
+    assert (odd.error, odd.models, "1 malformed row left out" in odd.note) == ("", 1, True)
+    [warning] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert vars(warning)["backend"] == "odd", "told once, of whom it is"
+    [fault] = vars(warning)["faults"]
+    assert field in fault
+
+
+async def test_a_set_of_capabilities_and_a_whole_number_are_no_fault() -> None:
+    fake = backend("a")
+    fake._models["a"].profile = replace(fake.model("a").profile, capabilities={"tools"}, parameters=7, tier="large")  # type: ignore[arg-type]
+    assert keys(await catalog_of(fake).current()) == ["a"]
+
+
+async def test_a_model_of_unknown_size_is_thought_of_as_one_of_seven_billion() -> None:
+    fake = backend("house-model")
+    fake._models["house-model"].profile = replace(fake.model("house-model").profile, parameters=0.0, size_bytes=0)
+    [model] = await catalog_of(fake).current()
+    assert model.tier is Tier.MEDIUM
+    as_told = replace(model, parameters=7e9)
+    assert prior_quality(model) == prior_quality(as_told)
+    assert expected_speed(model, 2) == expected_speed(as_told, 2)
+
+
+async def test_a_model_nobody_has_heard_of_may_be_on_an_engine_that_is_down() -> None:
+    down = backend("a", name="lms")
+    down.available = False
+    catalog = catalog_of(down, backend("b"))
+    await catalog.refresh()
+    assert catalog.remedies.keys() <= {"lms"}
+    with pytest.raises(UnknownModel) as caught:
+        catalog.resolve("zzz")
+    assert caught.value.remedy.endswith("nobody knows what lms would offer: mai status says why")
 
 
 async def test_one_key_means_one_model() -> None:
