@@ -7,10 +7,9 @@ from importlib import import_module
 from typing import Any
 
 from mai_core.errors import SettingsError
+from mai_core.settings.secrecy import NO_SECRET, WAYS, points_elsewhere
 
 __all__ = ["read_secret"]
-
-_WAYS = "write env:NAME or keyring:SERVICE/USER, and keep the secret itself there"
 
 
 def read_secret(spec: str, *, who: str) -> str:
@@ -22,16 +21,16 @@ def read_secret(spec: str, *, who: str) -> str:
 
     Raises ``SettingsError`` when the spec is anything else, or points to nothing.
     """
-    source, colon, place = spec.partition(":")
-    if source == "env" and colon and place:
+    if not points_elsewhere(spec):
+        raise SettingsError(f"{who}: {NO_SECRET}", remedy=WAYS)
+    source, _, place = spec.partition(":")
+    if source == "env":
         found, name = os.environ.get(place), f"the environment variable {place}"
         remedy = f"export {place} before Mai is started"
-    elif source == "keyring" and all(parts := place.rpartition("/")):
-        service, _, user = parts
+    else:
+        service, _, user = place.rpartition("/")
         found, name = _from_keyring(service, user, who=who), f"the keyring's {service}/{user}"
         remedy = f"store it: keyring set {service} {user}"
-    else:
-        raise SettingsError(f"{who}: no key or token belongs in the settings", remedy=_WAYS)
     secret = (found or "").strip()
     if not secret:
         raise SettingsError(f"{who}: {name} is not set", remedy=remedy)

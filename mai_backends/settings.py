@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from mai_core.errors import SettingsError
+from mai_core.settings.schema import slot_at
 
 __all__ = ["options_of"]
+
+_OF_ALL = ("type", "enabled")
+"""What every section has beside its backend's options."""
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -29,10 +33,19 @@ def options_of(model: type[Options], name: str, options: Mapping[str, Any]) -> O
         place = [str(part) for part in first["loc"]]
         where = ".".join(("backends", name, *place))
         if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(place[-1], model.model_fields, n=1)
-            known = f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(model.model_fields)}"
+            names = _names(model, first["loc"][:-1])
+            near = difflib.get_close_matches(place[-1], [*names, *(_OF_ALL if len(place) == 1 else ())], n=1)
+            known = f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(names) or 'none'}"
             raise SettingsError(f"{where}: there is no such option", remedy=known) from None
         if first["type"] == "missing":
             raise SettingsError(f"{where} is not set", remedy=f"mai config set {where} VALUE") from None
         said = first["msg"].removeprefix("Value error, ")
         raise SettingsError(f"{where}: {said[:1].lower()}{said[1:]}") from None
+
+
+def _names(model: type[BaseModel], where: Sequence[str | int]) -> list[str]:
+    """The options there are at a place within a model's options, as they are written."""
+    slot = slot_at(model, where)
+    kinds = () if slot is None else (slot.kind, *get_args(slot.kind))
+    sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return [field.alias or name for section in sections for name, field in section.model_fields.items()]

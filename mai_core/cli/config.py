@@ -6,9 +6,8 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -17,9 +16,6 @@ from mai_core.cli.invocation import Invocation
 from mai_core.cli.output import err, ink, note, print_json, print_table
 from mai_core.cli.tables import table
 from mai_core.errors import SettingsError
-
-if TYPE_CHECKING:
-    from mai_core.runtime.status import BackendStatus
 
 __all__ = ["app"]
 
@@ -67,7 +63,7 @@ def show(
         own = leaf.origin != "default"
         made.add_row(
             ink((leaf.name, "cyan")),
-            ink((_shown(leaf.value), "bold" if own else "")),
+            ink((_shown(leaf.name, leaf.value), "bold" if own else "")),
             ink((leaf.origin, "" if own else "dim")),
         )
     print_table(made)
@@ -79,7 +75,7 @@ def get(ctx: typer.Context, key: Name, as_json: Json = False) -> None:
     loaded = Invocation.of(ctx).settings
     for leaf in loaded.leaves():
         if leaf.name == key:
-            print_json(leaf.value) if as_json else print(_shown(leaf.value))
+            print_json(leaf.value) if as_json else print(_shown(key, leaf.value))
             return
     loaded.origin(key)
 
@@ -91,17 +87,16 @@ def set_(
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Text, a number, true, or a list such as [a, b].")],
 ) -> None:
     """Change one setting in your file; comments stay."""
-    from mai_core.settings import set_value
+    from mai_core.cli.acceptance import accepted
+    from mai_core.settings import propose
 
     invocation = Invocation.of(ctx)
-    file = invocation.paths.settings_file
-    before = _contents(file)
-    stored = set_value(file, key, value)
-    # What a backend's options mean only the backend knows. Others of its options may still follow this one.
-    if refused := next((s for s in _refusals(invocation) if s.error.startswith(f"{key}:")), None):
-        _put_back(file, before)
-        raise SettingsError(refused.error, remedy=refused.remedy)
-    note(f"{key} is now {_shown(stored)} in {file}")
+    change = propose(invocation.paths.settings_file, key, value)
+    remarks = accepted(change, invocation)
+    change.write()
+    note(f"{key} is now {_shown(key, change.value)} in {change.file}")
+    for remark in remarks:
+        note(f"still amiss: {remark}")
 
 
 @app.command()
@@ -120,10 +115,7 @@ def validate(ctx: typer.Context) -> None:
     file = invocation.paths.settings_file
     if _problems(file):
         raise typer.Exit(1)
-    if refusals := _refusals(invocation):
-        for refused in refusals:
-            told = refused.error if refused.error.startswith("backends.") else f"{refused.name}: {refused.error}"
-            err().print(ink("; ".join(part for part in (told, refused.remedy) if part)), soft_wrap=True)
+    if _refused(invocation):
         raise typer.Exit(1)
     print(f"{file} is fine" if file.exists() else f"{file} does not exist: every setting has its default")
 
@@ -131,7 +123,8 @@ def validate(ctx: typer.Context) -> None:
 @app.command()
 def edit(ctx: typer.Context) -> None:
     """Open your file in $EDITOR and check it afterwards; a file that is wrong never stays behind unnoticed."""
-    file = Invocation.of(ctx).paths.settings_file
+    invocation = Invocation.of(ctx)
+    file = invocation.paths.settings_file
     before = _contents(file)
     while True:
         _run_editor(file)
@@ -140,17 +133,18 @@ def edit(ctx: typer.Context) -> None:
         if not (sys.stdin.isatty() and typer.confirm("Edit again?", default=True, err=True)):
             _put_back(file, before)
             raise SettingsError("the file was not valid", remedy="your former settings were put back")
-    note("no changes" if _contents(file) == before else f"{file} is fine")
+    # What a backend still lacks may follow: the file is kept, and what is amiss is told.
+    if not _refused(invocation):
+        note("no changes" if _contents(file) == before else f"{file} is fine")
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_shown(item) for item in value)}]"
-    return str(value) if value != "" else '""'
+def _shown(key: str, value: Any) -> str:
+    from mai_core.settings import Settings
+    from mai_core.settings.overrides import written
+    from mai_core.settings.secrecy import masked
+
+    where = tuple(key.split("."))
+    return written(Settings, where, masked(value, where))
 
 
 def _problems(file: Path) -> tuple[str, ...]:
@@ -162,14 +156,19 @@ def _problems(file: Path) -> tuple[str, ...]:
     return found
 
 
-def _refusals(invocation: Invocation) -> Sequence[BackendStatus]:
-    """The backends that cannot be made from the settings as they are in the files now."""
+def _refused(invocation: Invocation) -> bool:
+    """Whether a backend cannot be made from the settings as they are in the files now; tells why."""
     from mai_core.runtime.assembly import build_backends
     from mai_core.settings import load_catalogue, load_settings
 
     paths = invocation.paths
     settings = load_settings(paths, invocation.environment).settings
-    return build_backends(settings, invocation.registry(), paths, load_catalogue(paths))[1]
+    registry = invocation.registry(settings=settings)
+    refusals = build_backends(settings, registry, paths, load_catalogue(paths))[1]
+    for refused in refusals:
+        told = refused.error if refused.error.startswith("backends.") else f"{refused.name}: {refused.error}"
+        err().print(ink("; ".join(part for part in (told, refused.remedy) if part)), soft_wrap=True)
+    return bool(refusals)
 
 
 def _contents(file: Path) -> bytes | None:

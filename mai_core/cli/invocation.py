@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mai_core.plugin.registry import PluginRegistry
     from mai_core.runtime.mai import AsyncMai
     from mai_core.runtime.store import Store
-    from mai_core.settings import LoadedSettings
+    from mai_core.settings import LoadedSettings, Settings
 
 __all__ = ["Invocation", "run"]
 
@@ -59,17 +59,21 @@ class Invocation:
 
         return load_settings(self.paths, self.environment, self.overrides)
 
-    def registry(self, *, hasty: bool = False) -> PluginRegistry:
+    def registry(self, *, hasty: bool = False, settings: Settings | None = None) -> PluginRegistry:
         """The plugins, without those blocked by the settings or ``--block``.
 
-        ``hasty`` leaves the settings unread where a glance shows that they block nothing: ``mai --help`` asks so.
+        ``settings`` take the place of this call's own. ``hasty`` leaves the settings unread where a glance shows that
+        they block nothing: ``mai --help`` asks so.
         """
         from mai_core.plugin.registry import PluginRegistry
 
         # What goes wrong in a plugin is told by `mai plugins` and the log, never by logging's last resort.
         logging.getLogger("mai").addHandler(logging.NullHandler())
         trace = (lambda line: print(f"plugin {line}", file=sys.stderr)) if self.trace_plugins else None
-        blocked = () if hasty and not self._may_block() else self.settings.settings.plugins.blocked
+        if settings is not None:
+            blocked = settings.plugins.blocked
+        else:
+            blocked = () if hasty and not self._may_block() else self.settings.settings.plugins.blocked
         return PluginRegistry.discover(blocked=(*blocked, *self.block), trace=trace)
 
     def _may_block(self) -> bool:

@@ -10,27 +10,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mai_core.settings.catalogue import load_catalogue
-    from mai_core.settings.edit import set_value, unset_value, validate
+    from mai_core.settings.edit import Change, propose, set_value, unset_value, validate
     from mai_core.settings.layers import Leaf, LoadedSettings, load_settings
     from mai_core.settings.model import Settings
 
 __all__ = [
+    "Change",
     "Leaf",
     "LoadedSettings",
     "Settings",
     "load_catalogue",
     "load_settings",
+    "propose",
     "set_value",
     "unset_value",
     "validate",
 ]
 
 _HOME = {
+    "Change": "edit",
     "Leaf": "layers",
     "LoadedSettings": "layers",
     "Settings": "model",
     "load_catalogue": "catalogue",
     "load_settings": "layers",
+    "propose": "edit",
     "set_value": "edit",
     "unset_value": "edit",
     "validate": "edit",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ LIMIT = 256 * 1024
 _TAG = "tag:yaml.org,2002:"
 # A date is text here, and so are the keys YAML 1.1 gave a meaning: << and =.
 _KINDS = frozenset({"map", "seq", "str", "null", "bool", "int", "float", "timestamp", "merge", "value"})
+_QUOTED = re.compile(r"\b(alias|anchor|tag handle) ['\"].*", re.DOTALL)
 _TRUE = frozenset({"true", "yes", "on", "y"})
 
 
@@ -116,15 +118,17 @@ def compose(text: str, label: str, *, pure: bool = False) -> Node | None:
 
 def _complaint(error: Any, text: str, label: str) -> str:
     mark = error.problem_mark or error.context_mark
+    # What is quoted behind these words may be a password that begins with *, & or !.
+    problem, context = (_QUOTED.sub(r"\1", str(said or "")) for said in (error.problem, error.context))
     if mark is None:
-        return f"{label}: not valid YAML: {error.problem}"
+        return f"{label}: not valid YAML: {problem}"
     lines = text.splitlines()
     line = lines[mark.line] if mark.line < len(lines) else ""
-    if "\t" in line[: mark.column + 1] and "cannot start" in str(error.problem):
+    if "\t" in line[: mark.column + 1] and "cannot start" in problem:
         return f"{label}:{mark.line + 1}: a tab where YAML wants spaces"
     begun = error.context_mark
-    since = f", {error.context} that begins on line {begun.line + 1}" if begun is not None and error.context else ""
-    return f"{label}:{mark.line + 1}: not valid YAML: {error.problem}{since}"
+    since = f", {context} that begins on line {begun.line + 1}" if begun is not None and context else ""
+    return f"{label}:{mark.line + 1}: not valid YAML: {problem}{since}"
 
 
 def _decoded(raw: bytes, name: str) -> str:
@@ -156,7 +160,13 @@ class _Reader:
             raise SettingsError(f"{self.label}:{_line(node)}: an anchor used twice; write the value out instead")
         self._seen.add(id(node))
         if (node.tag or "").removeprefix(_TAG) not in _KINDS:
-            raise SettingsError(f"{self.label}:{_line(node)}: the tag {node.tag} is not supported")
+            # Text that begins so may be a password: only what is a tag without doubt is repeated.
+            tag = (
+                f"the tag {node.tag}"
+                if (node.tag or "").startswith(_TAG)
+                else "a tag, as a value that begins with ! is,"
+            )
+            raise SettingsError(f"{self.label}:{_line(node)}: {tag} is not supported")
         if isinstance(node, MappingNode):
             return self._mapping(node, where)
         if isinstance(node, SequenceNode):

@@ -2,38 +2,70 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mai_core.errors import SettingsError
-from mai_core.settings.document import Document, display, parse_document, read_document, read_text
+from mai_core.settings.document import Document, Where, display, parse_document, read_document, read_text
 from mai_core.settings.files import write_atomically
 from mai_core.settings.layers import Layers, contradictions
 from mai_core.settings.model import Settings
 from mai_core.settings.overrides import named
-from mai_core.settings.problems import problems
+from mai_core.settings.problems import dotted, problems
+from mai_core.settings.secrecy import NO_SECRET, WAYS, exposed
 from mai_core.settings.spans import remove, replace
 
-__all__ = ["set_value", "unset_value", "validate"]
+__all__ = ["Change", "propose", "set_value", "unset_value", "validate"]
 
 _HEADER = "# My settings for Mai: only what differs from the defaults. `mai config show` lists every setting.\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One setting as it is to be in a settings file: found valid, and not written yet.
+
+    ``document`` is what the file will say, ``text`` how.
+    """
+
+    file: Path
+    where: tuple[str, ...]
+    value: Any
+    document: Document
+    text: str
+
+    def write(self) -> None:
+        """Write the file, whole. Raises ``SettingsError`` and leaves it as it was when that fails."""
+        _write(self.file, self.text)
 
 
 def set_value(file: Path, name: str, value: Any) -> Any:
     """Set one setting in a settings file, creating the file if needed; returns the value as stored.
 
-    ``name`` is written with dots. ``value`` is text as a person types it, or a Python value. Raises ``SettingsError``,
-    and leaves the file as it was, when the name or value is wrong, when the file would not be valid, or when it cannot
+    Raises ``SettingsError``, and leaves the file as it was, for whatever ``propose`` refuses, and when the file cannot
     be written.
     """
+    change = propose(file, name, value)
+    change.write()
+    return change.value
+
+
+def propose(file: Path, name: str, value: Any) -> Change:
+    """What setting one setting would make of a settings file, which need not exist.
+
+    ``name`` is written with dots. ``value`` is text as a person types it, or a Python value. Raises ``SettingsError``
+    when the name or value is wrong, when the value holds a secret, and when the file would not be valid.
+    """
     override = named(Settings, name, value)
+    for where in exposed(override.value, override.where):
+        raise SettingsError(f"{dotted(where)}: {NO_SECRET}", remedy=WAYS)
     document = read_document(file)
     layers = _over_defaults(document)
     layers.add(override.tree, {override.where: ""})  # not yet on any line
     _refuse(_problems(layers))
     text = read_text(file)
-    _write(file, replace(_HEADER if text is None else text, override.where, override.value, document.label))
-    return override.value
+    text = replace(_HEADER if text is None else text, override.where, override.value, document.label)
+    return Change(file, override.where, override.value, parse_document(text, document.label), text)
 
 
 def unset_value(file: Path, name: str) -> bool:
@@ -50,11 +82,17 @@ def unset_value(file: Path, name: str) -> bool:
 
 
 def validate(file: Path) -> tuple[str, ...]:
-    """Everything wrong with a settings file, a line each; empty when nothing is."""
+    """Everything wrong with a settings file, a line each; empty when nothing is. A secret in it is named, not shown."""
     try:
-        return _problems(_over_defaults(read_document(file)))
+        document = read_document(file)
     except SettingsError as error:
         return (str(error),)
+    secrets = (f"{_at(document, where)}: {dotted(where)}: {NO_SECRET}; {WAYS}" for where in exposed(document.data))
+    return (*_problems(_over_defaults(document)), *dict.fromkeys(secrets))
+
+
+def _at(document: Document, where: Where) -> str:
+    return f"{document.label}:{document.lines[where]}"
 
 
 def _write(file: Path, text: str) -> None:

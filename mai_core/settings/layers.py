@@ -13,6 +13,7 @@ from mai_core.settings.model import Settings
 from mai_core.settings.overrides import from_environment, from_flags
 from mai_core.settings.problems import dotted, raise_first, shown, unknown, validated
 from mai_core.settings.schema import slot_at
+from mai_core.settings.secrecy import masked
 from mai_core.settings.shipped import read_shipped
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ DEFAULT = "default"
 
 
 class Leaf(NamedTuple):
-    """One setting: its dotted name, its value, and where that comes from."""
+    """One setting: its dotted name, its value as it may be shown, and where that comes from."""
 
     name: str
     value: Any
@@ -52,22 +53,28 @@ class LoadedSettings:
         raise SettingsError(f"{name} is a section", remedy="name one of its settings")
 
     def leaves(self) -> Iterator[Leaf]:
-        """Every setting, in the order of the model."""
-        for where, value in _leaves(self.settings.model_dump(), ()):
+        """Every setting as it may be shown, secrets masked, in the order of the model."""
+        for where, value in _leaves(masked(self.settings.model_dump()), ()):
             yield Leaf(dotted(where), value, self.origins.get(where, DEFAULT))
 
 
 def load_settings(
-    paths: Paths, environment: Mapping[str, str], overrides: Sequence[str] | Mapping[str, Any] = ()
+    paths: Paths,
+    environment: Mapping[str, str],
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    document: Document | None = None,
 ) -> LoadedSettings:
     """Every layer in one. ``overrides`` are the command line's: ``("selection.arbiter=first",)`` or a mapping.
+
+    ``document`` is what the person's file is taken to say, instead of what it says now.
 
     Raises ``SettingsError``: one line that names the file and line, the variable or the flag, what is wrong there and
     what was probably meant.
     """
     layers = Layers()
     layers.add(read_shipped("mai.yaml", paths.cache).data)
-    layers.add_document(read_document(paths.settings_file))
+    layers.add_document(read_document(paths.settings_file) if document is None else document)
     for override in (*from_environment(Settings, environment, layers.tree), *from_flags(Settings, overrides)):
         layers.add(override.tree, dict.fromkeys(_nodes(override.tree), override.origin))
     settings = validated(Settings, layers.tree, layers.origins)

@@ -6,6 +6,7 @@ A setting that holds text takes the text as it is; anything else is read as YAML
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +15,16 @@ from mai_core.errors import SettingsError
 from mai_core.settings.document import Where, parse_value
 from mai_core.settings.problems import dotted, unknown
 from mai_core.settings.schema import Slot, leaves, nearest, slot_at
+from mai_core.settings.spans import render
 
-__all__ = ["Override", "from_environment", "from_flags", "named", "typed_value", "variable"]
+__all__ = ["Override", "from_environment", "from_flags", "named", "typed_value", "variable", "written"]
 
 FLAG = "command line"
 PREFIX = "MAI_"
 IGNORED = frozenset({"MAI_HOME"})
 """Variables that are no settings: MAI_HOME says where the settings are."""
 IGNORED_PREFIXES = ("MAI_TEST_",)
+_NAME_END = re.compile(r"[:\s]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +101,26 @@ def typed_value(root: Any, where: Where, text: str, label: str) -> Any:
     return parse_value(text, label)
 
 
+def written(root: Any, where: Where, value: Any) -> str:
+    """How a person types this value for the setting at ``where``: what ``typed_value`` reads it back from."""
+    slot = slot_at(root, where)
+    if slot is not None and slot.is_text and isinstance(value, str) and _is_plain(value):
+        return value
+    return render(value)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether text can be shown as it is and nothing of it goes unseen."""
+    return text == text.strip() != "" and text[0] not in "'\"" and text.replace("\n", "").isprintable()
+
+
 def _split(flag: str) -> tuple[str, str]:
     name, equals, text = flag.partition("=")
     if not equals:
-        raise SettingsError(f"{FLAG}: {flag} is not name=value; write --set {name or 'name'}=value")
+        # Written with a colon or a blank instead, it has the value in it, which may be a key.
+        name, *more = _NAME_END.split(name, maxsplit=1)
+        what = f"what follows {name}" if more else name
+        raise SettingsError(f"{FLAG}: {what} is not name=value; write --set {name or 'name'}=value")
     return name.strip(), text
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mai_core.errors import SettingsError
 from mai_core.settings.document import Where
 from mai_core.settings.schema import Slot, leaves, nearest, slot_at
+from mai_core.settings.secrecy import masked
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -25,15 +26,20 @@ def validated(root: type[T], tree: Mapping[str, Any], origins: Mapping[Where, st
     try:
         return TypeAdapter(root).validate_python(tree)
     except ValidationError as error:
-        raise_first(problems(root, error, origins))
-        raise
+        found = problems(root, error, origins)
+    # Outside of the handler: the error that ends here quotes what it was given, secrets too.
+    raise _first(found)
 
 
 def raise_first(found: Sequence[str]) -> None:
     """Raise the first of some problems as one line that says how many more there are."""
     if found:
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise SettingsError(found[0] + more, detail="\n".join(found))
+        raise _first(found)
+
+
+def _first(found: Sequence[str]) -> SettingsError:
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return SettingsError(found[0] + more, detail="\n".join(found))
 
 
 def problems(root: Any, error: ValidationError, origins: Mapping[Where, str]) -> tuple[str, ...]:
@@ -78,7 +84,9 @@ def _describe(root: Any, kind: str, where: Where, value: Any) -> str:
         text, near = f'{dotted(where[:-1])} needs "{where[-1]}"', nearest(str(where[-1]), tuple(value))
         return f'{text}; did you mean it by "{near}"?' if near else text
     slot = slot_at(root, where) or Slot(Any)
-    text = f"{dotted(where)} must be {slot.allowed()}, not {shown(value)}"
+    # A section written as text may hold anything, a key too.
+    got = "text" if slot.is_mapping and isinstance(value, str) else shown(masked(value, where))
+    text = f"{dotted(where)} must be {slot.allowed()}, not {got}"
     guess = nearest(value, slot.choices) if isinstance(value, str) and slot.choices else ""
     return f'{text}; did you mean "{guess}"?' if guess else text
 

@@ -19,8 +19,10 @@ from mai_core.settings.document import compose, parse_document
 __all__ = ["remove", "render", "replace"]
 
 _SIZE = r"\d+ [KMGT]i?B"
-_PLAIN = re.compile(rf"{_SIZE}|[A-Za-z_~/][\w./~+-]*(?: [\w.,/~+()'-]+)*", re.ASCII)
-_PLAIN_IN_FLOW = re.compile(rf"{_SIZE}|[A-Za-z_][\w./+-]*", re.ASCII)
+# An address, or where a secret is kept: a colon within a word means nothing to YAML.
+_POINTER = r"[A-Za-z][\w+-]*(?::[\w./+~-]+)+"
+_PLAIN = re.compile(rf"{_SIZE}|{_POINTER}|[A-Za-z_~/][\w./~+-]*(?: [\w.,/~+()'-]+)*", re.ASCII)
+_PLAIN_IN_FLOW = re.compile(rf"{_SIZE}|{_POINTER}|[A-Za-z_][\w./+-]*", re.ASCII)
 _NOT_TEXT = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n", "~"})
 _UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]")
 
