@@ -14,6 +14,7 @@
         ├── BackendUnavailable    the engine cannot be reached or started
         │   ├── EngineAbsent      it is not installed or not running, and nobody said it should be
         │   └── AccessDenied      it wants another key or token
+        ├── UnloadFailed          the engine keeps in memory what it was told to free
         ├── ModelLoadError        this model cannot be loaded this way
         │   ├── ModelFileError    the weights are missing, truncated or corrupted
         │   └── OutOfMemory       the model and its context need more memory than there is
@@ -50,6 +51,7 @@ __all__ = [
     "SettingsError",
     "StoreError",
     "UnknownModel",
+    "UnloadFailed",
 ]
 
 
@@ -119,6 +121,10 @@ class EngineAbsent(BackendUnavailable):
 
 class AccessDenied(BackendUnavailable):
     """The engine refuses the key or token it was shown, or wants one; only the person can help."""
+
+
+class UnloadFailed(BackendError):
+    """The engine was told to free a model and still holds its memory when its time is over."""
 
 
 class ModelLoadError(BackendError):

@@ -1,39 +1,54 @@
-"""The only owner of load, unload and evict. Everything that changes what is in memory happens here.
+"""The only owner of load, unload, preload and evict. Everything that changes what is in memory happens here.
 
-An instance is in one of four states:
+A slot, which is a model in memory or on its way there, moves along these lines only (``slots.MOVES``):
 
-    absent --acquire--> loading --loaded--> idle <--release/lease--> leased
-                           |                  |
-                           +--failed--> absent +--evict--> unloading --> absent
+                 acquire, preload            room made              loaded
+      absent ───────────────────▶ reserved ───────────▶ loading ──────────▶ idle ◀───────▶ leased
+         ▲                           │                   │   │               │    lease,      │
+         │◀─────── given up ─────────┴────── failed ─────┘   │        evict, │    release     │
+         │                                                   │        unload ▼                │
+         │◀──────────────────── memory seen to return ───────┼──────────── leaving ──▶ idle   │
+         │                                                   │               │     (refused)  │
+         │◀────── seen gone ──────── stuck ◀── does not end ─┴───────────────┘                │
+         │◀────── no longer listed by its engine: crashed, or unloaded by somebody else ──────┘
 
-Callers that want a model that is being loaded share that load, and whoever comes while it is being cancelled waits
-for its end and begins anew. Only idle instances that Mai loaded are evicted.
-Memory promised to a load in flight counts as used. What a backend no longer lists is absent, whatever was thought.
+Callers that want a model that is being loaded share that load, and whoever comes while it is being cancelled waits for
+its end and begins anew. Memory promised to a load counts as used from the promise on. What is leased is never unloaded,
+and what others loaded never is. What an engine no longer lists is absent, whatever was thought.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Mapping
+from dataclasses import dataclass
 
-from mai_core.errors import BackendUnavailable, OutOfMemory
+from mai_core.errors import BackendUnavailable, ModelLoadError, OutOfMemory
 from mai_core.plugin.interfaces import Backend
-from mai_core.policy.feasibility import Limits, headroom
+from mai_core.policy.feasibility import Limits
 from mai_core.policy.footprint import predict_footprint
-from mai_core.policy.models import Footprint, LoadedModel, LoadPlan, ModelProfile
+from mai_core.policy.models import Footprint, LoadedModel, LoadPlan, ModelProfile, Promise
 from mai_core.policy.resources import ResourceSnapshot
+from mai_core.runtime.evicting import Evicting, NoRoom
 from mai_core.runtime.residents import Residents
+from mai_core.runtime.slot_table import SlotTable
+from mai_core.runtime.slots import Slot, State
 
 __all__ = ["LoadRecord", "Pool"]
 
 log = logging.getLogger("mai.pool")
 
 Progress = Callable[[float], None]
+
+CANCEL_SECONDS = 10.0
+LONGEST_LOAD_SECONDS = 300.0
+SLOWEST_BYTES_PER_SECOND = 20e6
+"""A load is given up when it takes five minutes and what a slow disk needs for it: its backend has lost it."""
+
+IDLE_CHECK_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,29 +63,12 @@ class LoadRecord:
     seconds: float
 
 
-@dataclass(slots=True)
-class _Load:
-    """A load in flight and everyone who waits for it.
-
-    ``ending`` once it is being cancelled: nobody joins it any more. ``held`` is the new instance, leased in the name
-    of the waiters until the last of them has woken up.
-    """
-
-    model: ModelProfile
-    plan: LoadPlan
-    footprint: Footprint
-    task: asyncio.Task[LoadedModel] | None = None
-    waiting: int = 0
-    ending: bool = False
-    held: str = ""
-    listeners: list[Progress] = field(default_factory=list)
-
-
 class Pool:
     """Models in memory, over all backends.
 
     A backend may know a model by another key than the rest of Mai does: ``own`` gives a model as its backend lists it,
-    ``known_as`` a loaded one under the key it has here.
+    ``known_as`` a loaded one under the key it has here. What is idle for ``idle_seconds`` is unloaded; 0 keeps it.
+    ``clock`` counts seconds and never goes back.
     """
 
     def __init__(
@@ -82,29 +80,35 @@ class Pool:
         own: Callable[[ModelProfile], ModelProfile] = lambda model: model,
         known_as: Callable[[LoadedModel], LoadedModel] = lambda loaded: loaded,
         on_load: Callable[[LoadRecord], None] = lambda record: None,
+        idle_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backends = backends
         self._residents = Residents(backends)
         self._own = own
         self._known_as = known_as
-        self._snapshot = snapshot
-        self._limits = limits
         self._on_load = on_load
+        self._idle_seconds = idle_seconds
         self._clock = clock
-        self._room = asyncio.Lock()
-        self._loads: dict[str, _Load] = {}
-        self._leases: dict[str, int] = {}
-        self._leaving: set[str] = set()
-        self._used_at: dict[str, float] = {}
-        self._ticks = itertools.count()
+        self._table = SlotTable()
+        self._evicting = Evicting(self._table, backends, self._residents, snapshot=snapshot, limits=limits, clock=clock)
+        self._turn = 0
+        self._reaper: asyncio.Task[None] | None = None
 
     async def loaded(self) -> tuple[LoadedModel, ...]:
-        """What is in memory now, as the backends say, with this pool's leases marked."""
-        return tuple(
-            replace(self._known_as(m), leased=m.leased or self._leases.get(m.instance, 0) > 0)
-            for m in await self._residents.all()
-        )
+        """What is in memory and can be used now, as the backends say, with this pool's leases marked."""
+        self._believe(await self._residents.all(), self._backends)
+        return tuple(slot.instance for slot in self._table.usable)
+
+    @property
+    def promised(self) -> tuple[Promise, ...]:
+        """Memory promised to loads in flight."""
+        return self._table.promised
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Every slot as it stands, for those who watch; nobody else may move them."""
+        return (*self._table.loads.values(), *self._table.slots.values())
 
     @contextlib.asynccontextmanager
     async def acquire(
@@ -114,172 +118,218 @@ class Pool:
 
         While it is held, the instance is not unloaded. Raises what the backend's ``load`` raises.
         """
-        instance = await self._ready(model, plan, progress)
-        self._hold(instance.instance)
+        slot = await self._ready(model, plan, progress)
+        self._turn += 1
+        slot.warm(self._turn)
         try:
-            yield replace(instance, leased=True)
+            yield slot.instance
         finally:
-            self._release(instance.instance)
-            self._used_at[instance.instance] = next(self._ticks)
+            self._release(slot)
+
+    async def preload(self, model: ModelProfile, plan: LoadPlan, *, evict: bool = False) -> bool:
+        """Load ``model`` for a turn that is likely to come, and leave it idle; says whether it is there now.
+
+        It takes free memory only, beyond the headroom and beside what others were promised; with ``evict`` also that
+        of idle models, when that is enough. Cancelling ends the load, unless somebody waits for it by then.
+        """
+        self._backend(model)
+        self._believe(await self._residents.surely_of(model.backend), (model.backend,))
+        if self._table.there(model, plan) is not None:
+            return True
+        slot = self._table.loads.get(model.key)
+        if slot is None:
+            slot = self._begin(model, plan)
+            slot.may_evict = evict
+        elif slot.ending or slot.plan.context < plan.context:
+            return False
+        assert slot.task is not None
+        slot.wanted = True
+        try:
+            await asyncio.shield(slot.task)
+        except NoRoom:
+            return False
+        except asyncio.CancelledError:
+            slot.wanted = False
+            await self._give_up(slot)
+            raise
+        return True
 
     async def unload(self, key: str) -> int:
-        """Free every idle instance of ``key`` that Mai loaded; returns how many there were."""
-        async with self._room:
-            idle = [m for m in await self.loaded() if m.key == key and m.owned and not m.leased]
-            return sum([await self._evict(instance) for instance in idle])
+        """Free every idle instance of ``key`` that Mai loaded; returns how many there were.
+
+        Raises ``UnloadFailed`` naming who holds the memory of one that does not end.
+        """
+        async with self._evicting.lock:
+            await self.loaded()
+            return sum([await self._evicting.evict(slot) for slot in self._table.idle() if slot.model == key])
+
+    async def relieve(self, host: str, *, spare: str | None = None) -> int:
+        """Free the idle models on a host that is in trouble, except ``spare``; returns how many there were."""
+        async with self._evicting.lock:
+            await self.loaded()
+            return await self._evicting.evict_all([s for s in self._table.idle(host) if s.model != spare])
+
+    async def reap(self) -> int:
+        """Free what has been idle for too long; returns how many there were."""
+        async with self._evicting.lock:
+            await self.loaded()
+            long_ago = self._clock() - self._idle_seconds
+            return await self._evicting.evict_all([s for s in self._table.idle() if s.idle_since <= long_ago])
+
+    def start(self) -> None:
+        """Begin to free what is idle for too long."""
+        if self._idle_seconds and self._reaper is None:
+            self._reaper = asyncio.create_task(self._reap_for_ever())
 
     async def close(self) -> None:
         """Stop loads in flight. The backends free what they hold themselves."""
-        loads = tuple(self._loads.values())
-        for load in loads:
-            self._cancel(load)
-        await asyncio.gather(*(load.task for load in loads if load.task), return_exceptions=True)
+        if self._reaper is not None:
+            self._reaper.cancel()
+        loads = tuple(self._table.loads.values())
+        for slot in loads:
+            slot.ending = True
+        tasks = [t for t in (*(s.task for s in loads), *self._evicting.leaving(), self._reaper) if t is not None]
+        for slot in loads:
+            if slot.task is not None:
+                slot.task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
         await self._residents.close()
 
-    async def _ready(self, model: ModelProfile, plan: LoadPlan, progress: Progress | None) -> LoadedModel:
+    async def _ready(self, model: ModelProfile, plan: LoadPlan, progress: Progress | None) -> Slot:
+        """A slot leased for the caller."""
         while True:
             self._backend(model)
-            for instance in map(self._known_as, await self._residents.surely_of(model.backend)):
-                fresh = instance.instance not in self._leaving
-                if instance.key == model.key and instance.plan.context >= plan.context and fresh:
-                    return instance
-            load = self._loads.get(model.key)
-            if load is not None and load.ending and load.task is not None:
-                await asyncio.wait([load.task])
+            self._believe(await self._residents.surely_of(model.backend), (model.backend,))
+            if (slot := self._table.there(model, plan)) is not None:
+                slot.lease()
+                return slot
+            if leaving := self._evicting.leaving(model):
+                await asyncio.wait(leaving)
                 continue
-            mine = load is None
-            if load is None:
-                load = _Load(model, plan, predict_footprint(model, plan))
-                self._loads[model.key] = load
-                load.task = asyncio.create_task(self._load(load))
-                # Not at the end of the coroutine: one that is cancelled before its first step never gets there.
-                load.task.add_done_callback(lambda _: self._loads.pop(model.key, None))
+            slot = self._table.loads.get(model.key)
+            if slot is not None and slot.ending:
+                await self._wait_for_its_end(slot)
+                continue
+            mine = slot is None
+            if slot is None:
+                slot = self._begin(model, plan)
+            slot.may_evict = True
             if progress is not None:
-                load.listeners.append(progress)
-            instance = await self._join(load)
+                slot.listeners.append(progress)
+            if not await self._join(slot):
+                continue
             # A backend may give less context than it was asked for; asking it again would give the same.
-            if mine or instance.plan.context >= plan.context:
-                return instance
+            if mine or slot.plan.context >= plan.context:
+                return slot
+            self._release(slot)
 
-    async def _join(self, load: _Load) -> LoadedModel:
-        """Wait for a load that others may share; it is cancelled when its last waiter leaves."""
-        assert load.task is not None
-        load.waiting += 1
+    def _begin(self, model: ModelProfile, plan: LoadPlan) -> Slot:
+        slot = Slot.reserved(model, plan, predict_footprint(model, plan))
+        self._table.loads[model.key] = slot
+        slot.task = asyncio.create_task(self._load(slot, model))
+        # Not at the end of the coroutine: one that is cancelled before its first step never gets there.
+        slot.task.add_done_callback(lambda _: self._ended(model.key, slot))
+        return slot
+
+    def _ended(self, key: str, slot: Slot) -> None:
+        del self._table.loads[key]
+        if slot.in_flight:
+            slot.move(State.ABSENT)
+
+    async def _join(self, slot: Slot) -> bool:
+        """Wait for a load that others may share, and lease what comes of it; False when it has to be begun anew.
+
+        It is cancelled when the last who waits leaves.
+        """
+        assert slot.task is not None
+        slot.lease()
         try:
-            return await asyncio.shield(load.task)
+            await asyncio.shield(slot.task)
+        except NoRoom:  # somebody's preload, which was not to make room
+            return False
         except asyncio.CancelledError:
-            if load.waiting == 1 and not load.task.done():
-                self._cancel(load)
-                await asyncio.gather(load.task, return_exceptions=True)
+            if slot.state is State.LEASED:
+                self._release(slot)
+            else:
+                slot.leases -= 1
+                await self._give_up(slot)
             raise
-        finally:
-            load.waiting -= 1
-            if load.held and not load.waiting:
-                self._release(load.held)
+        return True
 
-    @staticmethod
-    def _cancel(load: _Load) -> None:
-        load.ending = True
-        if load.task is not None:
-            load.task.cancel()
+    async def _give_up(self, slot: Slot) -> None:
+        """Cancel a load nobody wants any more."""
+        if slot.leases or slot.wanted or slot.task is None or slot.task.done():
+            return
+        slot.ending = True
+        slot.task.cancel()
+        await asyncio.wait([slot.task], timeout=CANCEL_SECONDS)
 
-    def _hold(self, instance: str) -> None:
-        self._leases[instance] = self._leases.get(instance, 0) + 1
+    async def _wait_for_its_end(self, slot: Slot) -> None:
+        assert slot.task is not None
+        _, late = await asyncio.wait([slot.task], timeout=CANCEL_SECONDS)
+        if late:
+            raise ModelLoadError(
+                f"{slot.backend} does not end a load of {slot.model} that was given up",
+                remedy=f"restart {slot.backend}",
+            )
 
-    def _release(self, instance: str) -> None:
-        self._leases[instance] -= 1
-        if not self._leases[instance]:
-            del self._leases[instance]
-
-    async def _load(self, load: _Load) -> LoadedModel:
-        model, plan = load.model, load.plan
-
+    async def _load(self, slot: Slot, model: ModelProfile) -> None:
         def report(share: float) -> None:
-            for listener in load.listeners:
+            for listener in slot.listeners:
                 listener(share)
 
+        predicted, deadline = slot.footprint, LONGEST_LOAD_SECONDS + model.size_bytes / SLOWEST_BYTES_PER_SECOND
         try:
-            async with self._room:
-                await self._make_room(load)
+            async with self._evicting.lock:
+                await self.loaded()
+                await self._evicting.make_room(slot, self._turn)
+            slot.move(State.LOADING)
             report(0.0)
             started = self._clock()
-            own = await self._backend(model).load(self._own(model), plan, progress=report)
-            seconds = self._clock() - started
+            async with asyncio.timeout(deadline):
+                own = await self._backend(model).load(self._own(model), slot.plan, progress=report)
         except OutOfMemory:
-            await self._evict_idle(model.host)
+            await self.relieve(model.host)
             raise
+        except TimeoutError as error:
+            late = f"{model.backend} did not load {model.key} within {deadline:.0f} s"
+            raise ModelLoadError(late, remedy=f"restart {model.backend}") from error
+        seconds = self._clock() - started
         self._residents.add(own)
-        instance = self._known_as(own)
-        self._used_at[instance.instance] = next(self._ticks)
-        if load.waiting:
-            load.held = instance.instance
-            self._hold(load.held)
+        slot.arrived(self._known_as(own), seconds, self._clock())
+        self._table.slots[slot.place] = slot
         log.info(
             "model loaded",
-            extra={"model": model.key, "seconds": round(seconds, 3), "context": plan.context, "kv": plan.kv_type},
+            extra={
+                "model": model.key,
+                "seconds": round(seconds, 3),
+                "context": slot.plan.context,
+                "kv": slot.plan.kv_type,
+            },
         )
         self._on_load(
             LoadRecord(
                 key=model.key,
                 backend=model.backend,
-                context=plan.context,
-                predicted=load.footprint,
-                observed=instance.footprint,
+                context=slot.plan.context,
+                predicted=predicted,
+                observed=slot.footprint,
                 seconds=seconds,
             )
         )
-        return instance
 
-    async def _make_room(self, load: _Load) -> None:
-        """Evict idle instances until the load fits: first this model's own smaller one, then the least recently used.
+    def _release(self, slot: Slot) -> None:
+        slot.release(self._clock())
+        self._table.tidy(slot)
 
-        When everything idle is gone the load is tried all the same: feasibility judged it to fit.
-        """
-        model = load.model
-        idle = [m for m in await self.loaded() if m.host == model.host and m.owned and not m.leased]
-        idle.sort(key=lambda m: (m.key != model.key, self._used_at.get(m.instance, -1)))
-        for instance in idle:
-            if instance.key != model.key and await self._fits(load):
-                return
-            await self._try_evict(instance)
+    def _believe(self, listed: Iterable[LoadedModel], backends: Container[str]) -> None:
+        self._table.believe([self._known_as(m) for m in listed], backends, self._clock())
 
-    async def _fits(self, load: _Load) -> bool:
-        host = (await self._snapshot()).host(load.model.host)
-        if host is None or host.ram is None:
-            return load.model.remote
-        promised = sum(o.footprint.ram for o in self._loads.values() if o is not load and o.model.host == host.name)
-        return host.ram.available - headroom(host, self._limits) - promised >= load.footprint.ram
-
-    async def _evict_idle(self, host: str) -> None:
-        async with self._room:
-            for instance in await self.loaded():
-                if instance.host == host and instance.owned and not instance.leased:
-                    await self._try_evict(instance)
-
-    async def _try_evict(self, instance: LoadedModel) -> None:
-        """Evict on behalf of another model, which is not to fail for what this one's backend cannot do."""
-        try:
-            await self._evict(instance)
-        except Exception as error:  # noqa: BLE001 - maybe a third party's backend; it is named
-            log.warning(
-                "model not unloaded",
-                extra={"model": instance.key, "backend": instance.backend, "error": f"{type(error).__name__}: {error}"},
-            )
-
-    async def _evict(self, instance: LoadedModel) -> bool:
-        """Unload an instance, unless it was leased since it was listed; says whether it did."""
-        if self._leases.get(instance.instance):
-            return False
-        started = self._clock()
-        self._leaving.add(instance.instance)
-        try:
-            await self._backends[instance.backend].unload(instance.instance)
-        finally:
-            self._leaving.discard(instance.instance)
-        self._residents.remove(instance)
-        self._used_at.pop(instance.instance, None)
-        log.info("model unloaded", extra={"model": instance.key, "seconds": round(self._clock() - started, 3)})
-        return True
+    async def _reap_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(min(IDLE_CHECK_SECONDS, self._idle_seconds / 2))
+            await self.reap()
 
     def _backend(self, model: ModelProfile) -> Backend:
         try:

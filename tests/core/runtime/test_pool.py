@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
 
-from mai_core.errors import BackendUnavailable, OutOfMemory
+from mai_core.errors import BackendUnavailable, ModelLoadError, OutOfMemory, UnloadFailed
 from mai_core.plugin.interfaces import LoadProgress
 from mai_core.policy.feasibility import Limits
 from mai_core.policy.models import Footprint, LoadedModel, LoadPlan, ModelProfile
 from mai_core.policy.resources import Host, ResourceSnapshot
+from mai_core.runtime import leaving
+from mai_core.runtime import pool as pools
 from mai_core.runtime.pool import LoadRecord, Pool
+from mai_core.runtime.slots import State
 from mai_core.testing import FakeBackend, FakeModel
 from mai_core.testing.machine import FakeMachine
 
@@ -35,6 +39,10 @@ def pool_of(
     machine: FakeMachine | None = None,
     on_load: Callable[[LoadRecord], None] = lambda record: None,
     before_snapshot: Callable[[], Awaitable[None]] | None = None,
+    idle_seconds: float = 0.0,
+    clock: Callable[[], float] = time.monotonic,
+    own: Callable[[ModelProfile], ModelProfile] = lambda model: model,
+    known_as: Callable[[LoadedModel], LoadedModel] = lambda loaded: loaded,
 ) -> Pool:
     machine = machine or FakeMachine()
 
@@ -44,7 +52,16 @@ def pool_of(
         reading = machine.reading()
         return ResourceSnapshot((Host(name=reading.host, pools=reading.pools),))
 
-    return Pool({b.name: b for b in backends}, snapshot=snapshot, limits=Limits(), on_load=on_load)
+    return Pool(
+        {b.name: b for b in backends},
+        snapshot=snapshot,
+        limits=Limits(),
+        on_load=on_load,
+        idle_seconds=idle_seconds,
+        clock=clock,
+        own=own,
+        known_as=known_as,
+    )
 
 
 async def use(pool: Pool, model: ModelProfile, plan: LoadPlan = PLAN) -> str:
@@ -270,10 +287,10 @@ async def test_closing_ends_a_load_that_has_not_even_begun() -> None:
     pool = pool_of(backend)
     [model] = await backend.models()
     waiting = asyncio.create_task(use(pool, model))
-    await until(lambda: bool(pool._loads))
+    await until(lambda: bool(pool.promised))
     await pool.close()
     await asyncio.gather(waiting, return_exceptions=True)
-    assert pool._loads == {}
+    assert pool.promised == ()
     async with asyncio.timeout(5):
         assert await use(pool, model)
 
@@ -298,3 +315,162 @@ async def test_nothing_is_loaded_twice_by_a_backend_that_cannot_say_what_it_has(
     backend.busy = False
     assert await use(pool, model) == first
     assert backend.calls == [("load", "a")]
+
+
+async def test_instances_of_one_name_on_two_backends_are_two() -> None:
+    one, two = (FakeBackend.of(script("m"), name=name) for name in ("one", "two"))
+    pool = pool_of(
+        one,
+        two,
+        own=lambda m: replace(m, key="m"),
+        known_as=lambda m: replace(m, key="two/m") if m.backend == "two" else m,
+    )
+    [here], [there] = await one.models(), await two.models()
+    there = replace(there, key="two/m")
+    assert await use(pool, here) == await use(pool, there)
+    async with pool.acquire(here, PLAN):
+        assert {m.backend for m in await pool.loaded() if m.leased} == {"one"}
+        assert await pool.unload("two/m") == 1, "what is idle on the other backend goes"
+        assert {m.backend for m in await pool.loaded()} == {"one"}
+
+
+async def test_room_is_made_by_the_least_worth_keeping_not_the_oldest() -> None:
+    """What is dear to load again and was in use all day stays, though it was used less lately than another."""
+    machine = FakeMachine(total=8 * GIB)
+    names = {"dear": 0.3, "cheap": 0.0, "new": 0.0}
+    backend = FakeBackend.of(
+        *(script(key, 2 * GIB, load_seconds=seconds) for key, seconds in names.items()), machine=machine
+    )
+    pool = pool_of(backend, machine=machine)
+    dear, cheap, new = await backend.models()
+    for model in (dear, dear, dear, cheap, new):
+        await use(pool, model)
+    assert [key for what, key in backend.calls if what == "unload"] == ["cheap"]
+
+
+async def test_preloading_takes_free_memory_only_unless_told_otherwise() -> None:
+    machine = FakeMachine(total=4 * GIB)
+    backend = FakeBackend.of(script("old", 2 * GIB), script("new", 2 * GIB, size=GIB), machine=machine)
+    pool = pool_of(backend, machine=machine)
+    old, new = await backend.models()
+    assert await pool.preload(old, PLAN)
+    assert [m.leased for m in await pool.loaded()] == [False]
+    assert not await pool.preload(new, PLAN), "it would push another out"
+    assert {m.key for m in await pool.loaded()} == {"old"}
+    async with pool.acquire(old, PLAN):
+        assert not await pool.preload(new, PLAN, evict=True), "what is in use stays"
+    assert await pool.preload(new, PLAN, evict=True)
+    assert {m.key for m in await pool.loaded()} == {"new"}
+
+
+async def test_a_turn_joins_a_preload_and_a_preload_that_is_called_off_leaves_it_to_the_turn() -> None:
+    backend = FakeBackend.of(script("a", load_seconds=0.1))
+    pool = pool_of(backend)
+    [model] = await backend.models()
+    preload = asyncio.create_task(pool.preload(model, PLAN))
+    await until(lambda: bool(pool.promised))
+    turn = asyncio.create_task(use(pool, model))
+    await until(lambda: any(slot.leases for slot in pool.slots))
+    preload.cancel()
+    await asyncio.gather(preload, return_exceptions=True)
+    assert await turn
+    assert loads(backend) == ["a"]
+
+
+async def test_a_preload_that_is_called_off_leaves_nothing() -> None:
+    backend = FakeBackend.of(script("a", load_seconds=30.0))
+    pool = pool_of(backend)
+    [model] = await backend.models()
+    preload = asyncio.create_task(pool.preload(model, PLAN))
+    await until(lambda: bool(loads(backend)))
+    preload.cancel()
+    await asyncio.gather(preload, return_exceptions=True)
+    assert pool.promised == ()
+    assert await pool.loaded() == ()
+
+
+async def test_what_is_idle_for_long_leaves_and_what_is_used_stays() -> None:
+    now = 0.0
+    backend = FakeBackend.of(script("idle"), script("used"))
+    pool = pool_of(backend, idle_seconds=60.0, clock=lambda: now)
+    idle, used = await backend.models()
+    await use(pool, idle)
+    async with pool.acquire(used, PLAN):
+        now = 59.0
+        assert await pool.reap() == 0
+        now = 61.0
+        assert await pool.reap() == 1
+        assert {m.key for m in await pool.loaded()} == {"used"}
+    now = 120.0
+    assert await pool.reap() == 0, "it was in use until a minute ago"
+
+
+async def test_a_model_that_does_not_leave_is_named_and_given_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hanging(FakeBackend):
+        async def unload(self, instance: str) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(leaving, "UNLOAD_SECONDS", 0.05)
+    backend = Hanging.of(script("a"), name="hung")
+    pool = pool_of(backend)
+    [model] = await backend.models()
+    first = await use(pool, model)
+    with pytest.raises(UnloadFailed, match=r"hung did not unload a .* still holds its memory"):
+        await pool.unload("a")
+    assert await pool.loaded() == ()
+    assert [slot.state for slot in pool.slots] == [State.STUCK]
+    assert await use(pool, model) != first
+    backend.crash(first)
+    await pool.loaded()
+    assert [slot.state for slot in pool.slots] == [State.IDLE], "seen gone at last"
+
+
+async def test_a_model_its_engine_refuses_to_unload_is_still_of_use() -> None:
+    class Refusing(FakeBackend):
+        async def unload(self, instance: str) -> None:
+            raise BackendUnavailable("not now")
+
+    backend = Refusing.of(script("a"))
+    pool = pool_of(backend)
+    [model] = await backend.models()
+    first = await use(pool, model)
+    with pytest.raises(BackendUnavailable):
+        await pool.unload("a")
+    assert await use(pool, model) == first
+
+
+async def test_memory_that_does_not_return_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Leaking(FakeBackend):
+        async def unload(self, instance: str) -> None:
+            await super().unload(instance)
+            self.machine.take("leak", GIB)
+
+    machine = FakeMachine()
+    pool = pool_of(backend := Leaking.of(script("a"), machine=machine), machine=machine)
+    [model] = await backend.models()
+    await use(pool, model)
+    assert await pool.unload("a") == 1
+    assert "memory did not return" in caplog.text
+
+
+async def test_a_crash_is_noticed_and_the_model_loaded_anew() -> None:
+    pool = pool_of(backend := FakeBackend.of(script("a")))
+    [model] = await backend.models()
+    async with pool.acquire(model, PLAN) as held:
+        backend.crash(held.instance)
+        assert await pool.loaded() == ()
+        async with pool.acquire(model, PLAN) as again:
+            assert again.instance != held.instance
+    assert [m.instance for m in await pool.loaded()] == [again.instance]
+    assert len(pool.slots) == 1
+
+
+async def test_a_load_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "LONGEST_LOAD_SECONDS", 0.05)
+    monkeypatch.setattr(pools, "SLOWEST_BYTES_PER_SECOND", 1e15)
+    pool = pool_of(backend := FakeBackend.of(script("a", load_seconds=3600.0)))
+    [model] = await backend.models()
+    with pytest.raises(ModelLoadError, match="did not load a within"):
+        await use(pool, model)
+    assert pool.promised == ()
+    assert backend.machine.taken == {}
