@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.footprint import predict_footprint
-from mai_core.policy.models import Footprint, KvType, LoadedModel, LoadPlan, ModelProfile
+from mai_core.policy.models import Footprint, KvType, LoadedModel, LoadPlan, ModelProfile, Promise
 from mai_core.policy.placements import is_meant
 from mai_core.policy.quality import expected_quality
 from mai_core.policy.resources import Host, ResourceSnapshot
@@ -59,6 +59,7 @@ class Situation:
     """Everything a decision depends on.
 
     loaded     what is in memory now
+    promised   memory that loads in flight will take
     current    key of the model that answered last
     health     1 for a model that works, 0 for one that is kept out after failures; absent means 1
     speeds     what was measured on this machine, by key
@@ -72,6 +73,7 @@ class Situation:
     features: TaskFeatures
     limits: Limits = Limits()
     loaded: tuple[LoadedModel, ...] = ()
+    promised: tuple[Promise, ...] = ()
     current: str | None = None
     pinned: str | None = None
     health: Mapping[str, float] = field(default_factory=dict)
@@ -109,6 +111,11 @@ def spendable(host: Host, loaded: tuple[LoadedModel, ...], limits: Limits) -> in
         return 0
     credit = sum(m.footprint.anonymous for m in loaded if m.host == host.name and m.owned and not m.leased)
     return pool.available + credit - headroom(host, limits)
+
+
+def _promised(model: ModelProfile, situation: Situation) -> int:
+    """Bytes of the model's host that other models are about to take."""
+    return sum(p.footprint.ram for p in situation.promised if p.host == model.host and p.model != model.key)
 
 
 def headroom(host: Host, limits: Limits) -> int:
@@ -285,7 +292,7 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
     if host is None or pool is None:
         why = f"no probe knows the memory of {model.host}"
         return kept or _rejected(model, RejectionReason.UNKNOWN_HOST, why, "mai plugins shows which probe failed")
-    budget = spendable(host, situation.loaded, situation.limits)
+    budget = spendable(host, situation.loaded, situation.limits) - _promised(model, situation)
     footprint = Footprint()
     for plan, rung in _plans(wanted, min(situation.limits.minimum, wanted)):
         footprint = predict_footprint(model, plan)
@@ -315,7 +322,8 @@ def _slow_fit(model: ModelProfile, situation: Situation) -> _Fit | None:
     footprint = predict_footprint(model, plan)
     if host is None or host.ram is None:
         return _Fit(plan, footprint, Rung.SLOW, 0.0)
-    budget = spendable(host, situation.loaded, replace(situation.limits, headroom=0.0, headroom_min=0))
+    limits = replace(situation.limits, headroom=0.0, headroom_min=0)
+    budget = spendable(host, situation.loaded, limits) - _promised(model, situation)
     if footprint.anonymous > budget:
         return None
     return _Fit(plan, footprint, Rung.SLOW, (budget - footprint.ram) / max(1, host.ram.total))

@@ -68,6 +68,7 @@ class Decider:
             features=features,
             limits=self._limits,
             loaded=loaded,
+            promised=self._pool.promised,
             current=current,
             pinned=pinned,
             health={m.key: health_after(times, now) for m in models if (times := failures.get(self._origin(m)))},

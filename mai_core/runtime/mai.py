@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -16,21 +16,22 @@ from typing import TYPE_CHECKING, Self
 
 from mai_core.errors import MaiError
 from mai_core.paths import Paths
-from mai_core.plugin.events import ModelSwitched, TurnFinished
 from mai_core.plugin.interfaces import FetchProgress
 from mai_core.plugin.registry import PluginRegistry
 from mai_core.policy.features import TaskFeatures, classify, estimate_tokens
 from mai_core.policy.messages import Conversation, GenerationOptions, Message, Role, StopReason
 from mai_core.policy.models import ModelProfile
 from mai_core.runtime.answering import Answer, Answering, Emit
+from mai_core.runtime.anticipating import Anticipating
 from mai_core.runtime.assembly import assemble, limits_of, rules_of
 from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.decider import Decider
 from mai_core.runtime.manager import ModelManager
 from mai_core.runtime.monitor import Monitor
-from mai_core.runtime.pool import LoadRecord, Pool
+from mai_core.runtime.pool import Pool
 from mai_core.runtime.presence import Presence, ProcessState, others
 from mai_core.runtime.prompting import Prompter
+from mai_core.runtime.recording import Recorder
 from mai_core.runtime.status import ModelRow, Status
 from mai_core.runtime.store import Store
 from mai_core.runtime.turn import Explanation, Reply, TurnEnd, TurnEvent
@@ -66,14 +67,18 @@ class AsyncMai:
         self._strategies = parts.strategies
         self._monitor = Monitor(parts.probes, settings.monitor, limits)
         self._catalog = Catalog(parts.backends, known)
+        self._recorder = Recorder(store, self._catalog, registry)
         self._pool = Pool(
             parts.backends,
             snapshot=lambda: asyncio.to_thread(self._monitor.refresh),
             limits=limits,
             own=self._catalog.own,
             known_as=self._catalog.known_as,
-            on_load=self._loaded,
+            on_load=self._recorder.loaded,
+            idle_seconds=settings.memory.idle_seconds,
         )
+        prompter = Prompter(parts.transfer, settings.context, store)
+        rules = rules_of(settings)
         decider = Decider(
             catalog=self._catalog,
             pool=self._pool,
@@ -81,7 +86,7 @@ class AsyncMai:
             strategies=parts.strategies,
             store=store,
             limits=limits,
-            rules=rules_of(settings),
+            rules=rules,
             arbiter=settings.selection.arbiter,
             now=time.time,
         )
@@ -94,9 +99,18 @@ class AsyncMai:
             answering=Answering(
                 backends=parts.backends,
                 pool=self._pool,
-                prompter=Prompter(parts.transfer, settings.context, store),
+                prompter=prompter,
                 decider=decider,
                 minimum_context=settings.context.minimum,
+            ),
+            anticipating=Anticipating(
+                backends=parts.backends,
+                pool=self._pool,
+                prompter=prompter,
+                rules=rules,
+                options=GenerationOptions(**settings.generation.model_dump()),
+                on_battery=settings.preload.on_battery,
+                on_change=self._note_soon,
             ),
             store=store,
             limits=limits,
@@ -106,9 +120,11 @@ class AsyncMai:
         self._presence: Presence | None = None
         self._turns: dict[str, asyncio.Lock] = {}
         self._beginning = asyncio.Lock()
-        self._answering = self._preloading = 0
+        self._answering = 0
+        self._lasting = False
         self._running: set[asyncio.Task[Reply]] = set()
         self._background: set[asyncio.Task[None]] = set()
+        self._ahead: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -137,6 +153,7 @@ class AsyncMai:
             store.close()
             raise
         mai._monitor.start()
+        mai._pool.start()
         return mai
 
     async def __aenter__(self) -> Self:
@@ -236,23 +253,31 @@ class AsyncMai:
         self.conversation = found.id
         return found
 
-    async def prepare(self) -> None:
-        """Load the likely model in the background, while the person types. Failing here only costs the head start."""
+    async def prepare(self, typed: str = "") -> None:
+        """Get the model that the next turn will likely want ready in the background, while the person reads or types.
 
-        async def preload() -> None:
-            self._preloading += 1
-            await self._note()
-            try:
-                await self.manager.preload_model()
-            except MaiError as error:
-                log.info("nothing was preloaded", extra={"reason": str(error)})
-            finally:
-                self._preloading -= 1
-                await self._note()
+        ``typed`` is what they have written so far. Whoever called this once has it done after every turn. Failing here
+        only costs the head start.
+        """
+        self._lasting = True
+        if not self.loaded.settings.preload.enabled or self._answering or (self._ahead and not self._ahead.done()):
+            return
+        self._ahead = self._in_background(self._anticipate(typed))
 
-        task = asyncio.create_task(preload())
+    async def _anticipate(self, typed: str) -> None:
+        messages = (await self.get_conversation_history()).messages
+        asked = typed.strip() or next((m.content for m in reversed(messages) if m.role is Role.USER), "")
+        try:
+            features = self._features(asked, messages)
+            await self.manager.anticipate(features, self.conversation or "", messages)
+        except MaiError as error:
+            log.info("nothing was prepared", extra={"reason": str(error)})
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     async def shutdown(self) -> None:
         """Stop everything Mai started: turns, loads, engines, probes. Safe to call twice."""
@@ -260,6 +285,7 @@ class AsyncMai:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.manager.close()
         await self._catalog.close()
         await self._pool.close()
         closed = await asyncio.gather(*(b.close() for b in self._backends.values()), return_exceptions=True)
@@ -295,16 +321,16 @@ class AsyncMai:
                 if answer.stop is None:
                     cancelled = isinstance(error, asyncio.CancelledError)
                     answer.stop = StopReason.CANCELLED if cancelled else StopReason.FAILED
-                await asyncio.shield(asyncio.to_thread(self._keep, name, asked, answer))
+                await asyncio.shield(asyncio.to_thread(self._recorder.keep, name, asked, answer))
                 raise
             finally:
                 self._answering -= 1
                 await asyncio.shield(self._note(name))
             seconds = time.monotonic() - started
             first = (answer.first_token or time.monotonic()) - started
-            message = await asyncio.to_thread(self._keep_text, name, answer)
+            message = await asyncio.to_thread(self._recorder.keep_text, name, answer)
             answer.decision = await self.manager.explained(situation)
-            await asyncio.to_thread(self._keep_decision, name, asked, answer)
+            await asyncio.to_thread(self._recorder.keep_decision, name, asked, answer)
             reply = Reply(
                 message=message,
                 conversation=name,
@@ -314,58 +340,11 @@ class AsyncMai:
                 first_token_seconds=first,
                 seconds=seconds,
             )
-            await asyncio.to_thread(self._measured, reply)
-            self._tell(previous, reply)
+            await asyncio.to_thread(self._recorder.measured, reply)
+            self._recorder.tell(previous, reply)
+            if self._lasting:
+                self._in_background(self.prepare())
             return reply
-
-    def _keep(self, name: str, asked: Message, answer: Answer) -> None:
-        """Store what there is of an answer that did not come to its end, and of the decision that led to it."""
-        if answer.text:
-            self._keep_text(name, answer)
-        self._keep_decision(name, asked, answer)
-
-    def _keep_text(self, name: str, answer: Answer) -> Message:
-        message = Message(
-            role=Role.ASSISTANT,
-            content=answer.text,
-            model=answer.model,
-            stop=answer.stop,
-            tool_calls=answer.tool_calls,
-        )
-        return self.store.append(name, message)
-
-    def _keep_decision(self, name: str, asked: Message, answer: Answer) -> None:
-        if answer.decision is not None:
-            self.store.save_receipt(self.store.save_decision(name, asked.id, answer.decision), answer.receipt)
-
-    def _measured(self, reply: Reply) -> None:
-        backend, key = self._catalog.origin(reply.message.model)
-        self.store.record_reply(
-            key=key,
-            backend=backend,
-            usage=reply.usage,
-            first_token_seconds=reply.first_token_seconds,
-        )
-
-    def _tell(self, previous: str | None, reply: Reply) -> None:
-        model, reason = reply.message.model, reply.decision.reason
-        if model != previous:
-            log.info(
-                "model switched", extra={"previous": previous, "current": model, "move": reply.decision.move.value}
-            )
-            self.registry.model_switched(
-                ModelSwitched(previous=previous, current=model, reason=reason, seconds=reply.first_token_seconds)
-            )
-        self.registry.turn_finished(
-            TurnFinished(
-                conversation=reply.conversation,
-                model=model,
-                stop=reply.message.stop or StopReason.STOP,
-                usage=reply.usage,
-                first_token_seconds=reply.first_token_seconds,
-                seconds=reply.seconds,
-            )
-        )
 
     def _features(self, text: str, before: Sequence[Message]) -> TaskFeatures:
         """What ``text`` asks for as the next message after ``before``."""
@@ -377,30 +356,19 @@ class AsyncMai:
     def _options(self) -> GenerationOptions:
         return GenerationOptions(**self.loaded.settings.generation.model_dump())
 
-    def _loaded(self, record: LoadRecord) -> None:
-        """Remember what a load took, off the event loop."""
-        asyncio.get_running_loop().run_in_executor(None, self._record_load, record)
-
-    def _record_load(self, record: LoadRecord) -> None:
-        self.store.record_load(
-            key=self._catalog.origin(record.key)[1],
-            backend=record.backend,
-            context=record.context,
-            predicted=record.predicted,
-            observed=record.observed,
-            seconds=record.seconds,
-        )
-
     @property
     def _notes(self) -> Path:
         return self.paths.state / "processes"
+
+    def _note_soon(self) -> None:
+        self._in_background(self._note())
 
     async def _note(self, conversation: str | None = None) -> None:
         """Tell other terminals what this process is doing."""
         if self._presence is None:
             self._presence = Presence(self._notes, command=" ".join(sys.argv[:2]))
         loaded = await self._pool.loaded()
-        state: ProcessState = "answering" if self._answering else "loading" if self._preloading else "idle"
+        state: ProcessState = "answering" if self._answering else "loading" if self.manager.preparing else "idle"
         self._presence.update(
             state=state,
             model=self.manager.current,

@@ -14,6 +14,7 @@ from mai_core.policy.messages import GenerationOptions, Message
 from mai_core.policy.models import ModelProfile
 from mai_core.policy.selection import Decision, Move, Rejection, RejectionReason
 from mai_core.runtime.answering import Answer, Answering, Emit
+from mai_core.runtime.anticipating import Anticipating
 from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.decider import Decider
 from mai_core.runtime.monitor import Monitor
@@ -42,6 +43,7 @@ class ModelManager:
         monitor: Monitor,
         decider: Decider,
         answering: Answering,
+        anticipating: Anticipating,
         store: Store,
         limits: Limits,
         fetch_starter: bool,
@@ -53,6 +55,7 @@ class ModelManager:
         self._monitor = monitor
         self._decider = decider
         self._answering = answering
+        self._anticipating = anticipating
         self._store = store
         self._limits = limits
         self._fetch_starter = fetch_starter
@@ -104,6 +107,7 @@ class ModelManager:
         situation = await self._decider.situation(features, current=self.current, pinned=await self.pin())
         answer.decision = decision = await self._decider.decide(situation)
         emit(ModelChosen(decision))
+        await self._anticipating.settle(decision.choice)
         if decision.choice is None:
             raise self._nothing_fits(decision.rejections)
         models = {m.key: m for m in situation.models}
@@ -114,6 +118,20 @@ class ModelManager:
     async def explained(self, situation: Situation) -> Decision:
         """The decision of a situation with what would flip it: some dozens of decisions, so best when nobody waits."""
         return await self._decider.decide(situation, explain=True)
+
+    @property
+    def preparing(self) -> str | None:
+        """The model that is being got ready for a coming turn."""
+        return self._anticipating.model
+
+    async def anticipate(self, features: TaskFeatures, conversation: str, messages: Sequence[Message]) -> None:
+        """Begin to get the model ready that such a turn of this conversation would want; returns at once."""
+        situation = await self._decider.situation(features, current=self.current, pinned=await self.pin())
+        self._anticipating.begin(situation, await self._decider.decide(situation), conversation, messages)
+
+    async def close(self) -> None:
+        """Call off what is being got ready."""
+        await self._anticipating.close()
 
     async def preload_model(self, key: str | None = None) -> str | None:
         """Load ``key``, or what an ordinary turn would get, and leave it idle; returns what is loaded.
@@ -127,8 +145,7 @@ class ModelManager:
         if candidate is None or (key and decision.move is not Move.PIN):
             return None
         model = next(m for m in situation.models if m.key == candidate.key)
-        async with self._pool.acquire(model, candidate.plan):
-            return model.key
+        return model.key if await self._pool.preload(model, candidate.plan, evict=True) else None
 
     async def get_current_model_status(self) -> Status:
         """The model in use, what is loaded, the state of the machines and of the backends."""

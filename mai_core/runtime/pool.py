@@ -33,6 +33,7 @@ from mai_core.policy.footprint import predict_footprint
 from mai_core.policy.models import Footprint, LoadedModel, LoadPlan, ModelProfile, Promise
 from mai_core.policy.resources import ResourceSnapshot
 from mai_core.runtime.evicting import Evicting, NoRoom
+from mai_core.runtime.keeping import enter, leave
 from mai_core.runtime.residents import Residents
 from mai_core.runtime.slot_table import SlotTable
 from mai_core.runtime.slots import Slot, State
@@ -102,8 +103,8 @@ class Pool:
 
     @property
     def promised(self) -> tuple[Promise, ...]:
-        """Memory promised to loads in flight."""
-        return self._table.promised
+        """Memory promised to loads in flight that somebody waits for; others can be called off."""
+        return tuple(p for p in self._table.promised if self._table.loads[p.model].leases)
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -112,16 +113,18 @@ class Pool:
 
     @contextlib.asynccontextmanager
     async def acquire(
-        self, model: ModelProfile, plan: LoadPlan, *, progress: Progress | None = None
+        self, model: ModelProfile, plan: LoadPlan, *, conversation: str = "", progress: Progress | None = None
     ) -> AsyncIterator[LoadedModel]:
         """A lease on ``model``, loaded by ``plan`` unless an instance with that much context is there already.
 
-        While it is held, the instance is not unloaded. Raises what the backend's ``load`` raises.
+        While it is held, the instance is not unloaded. What its engine once read of ``conversation`` is restored where
+        it was kept. Raises what the backend's ``load`` raises.
         """
         slot = await self._ready(model, plan, progress)
         self._turn += 1
         slot.warm(self._turn)
         try:
+            await enter(self._backends[slot.backend], slot, conversation)
             yield slot.instance
         finally:
             self._release(slot)
@@ -182,7 +185,7 @@ class Pool:
             self._reaper = asyncio.create_task(self._reap_for_ever())
 
     async def close(self) -> None:
-        """Stop loads in flight. The backends free what they hold themselves."""
+        """Stop loads in flight, and keep what was read. The backends free what they hold themselves."""
         if self._reaper is not None:
             self._reaper.cancel()
         loads = tuple(self._table.loads.values())
@@ -194,6 +197,7 @@ class Pool:
                 slot.task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
+        await asyncio.gather(*(leave(self._backends[slot.backend], slot) for slot in self._table.idle()))
         await self._residents.close()
 
     async def _ready(self, model: ModelProfile, plan: LoadPlan, progress: Progress | None) -> Slot:

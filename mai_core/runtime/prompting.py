@@ -39,11 +39,13 @@ class Prompter:
         *,
         shown: str = "",
         shrink: float = 1.0,
+        keep: bool = True,
     ) -> TransferPlan:
         """What to send. ``shown`` is the beginning of an answer the model has to go on with.
 
-        ``shrink`` below 1 makes the window smaller than it is, after the engine found a prompt too long. Raises
-        ``ContextExceeded`` when the window cannot hold even the last message.
+        ``shrink`` below 1 makes the window smaller than it is, after the engine found a prompt too long. A look ahead
+        does not ``keep`` what a compression left. Raises ``ContextExceeded`` when the window cannot hold even the last
+        message.
         """
         system = Message(role=Role.SYSTEM, content=self._settings.system_prompt, pinned=True)
         whole = ((system, *messages) if system.content else tuple(messages)) + self._prefill(shown)
@@ -66,7 +68,7 @@ class Prompter:
             state=state,
         )
         plan = self._planned(request, instance)
-        if plan.state != state:
+        if keep and plan.state != state:
             await asyncio.to_thread(self._store.save_context_state, conversation, plan.state)
         return replace(plan, messages=plan.messages + whole[ahead:])
 

@@ -17,6 +17,7 @@ __all__ = [
     "MemorySettings",
     "MonitorSettings",
     "PluginSettings",
+    "PreloadSettings",
     "ProbeSettings",
     "SelectionSettings",
     "Settings",
@@ -106,6 +107,7 @@ class MemorySettings(Section):
     headroom: Share = 0.10
     headroom_min: Bytes = 256 * 1024 * 1024
     headroom_max: Bytes = 2 * 1024 * 1024 * 1024
+    idle_seconds: Seconds = 1800.0
 
 
 class ContextSettings(Section):
@@ -130,6 +132,13 @@ class GenerationSettings(Section):
     max_tokens: Annotated[int, Field(ge=0)] = 0
     first_token_deadline: Annotated[float, Field(gt=0.0)] = 120.0
     token_deadline: Annotated[float, Field(gt=0.0)] = 30.0
+
+
+class PreloadSettings(Section):
+    """Getting the next model ready."""
+
+    enabled: bool = True
+    on_battery: bool = False
 
 
 class CostSettings(Section):
@@ -187,6 +196,7 @@ class Settings(Section):
     memory: MemorySettings = MemorySettings()
     context: ContextSettings = ContextSettings()
     generation: GenerationSettings = GenerationSettings()
+    preload: PreloadSettings = PreloadSettings()
     cost: CostSettings = CostSettings()
     starter: StarterSettings = StarterSettings()
     monitor: MonitorSettings = MonitorSettings()

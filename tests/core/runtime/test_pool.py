@@ -368,7 +368,7 @@ async def test_a_turn_joins_a_preload_and_a_preload_that_is_called_off_leaves_it
     pool = pool_of(backend)
     [model] = await backend.models()
     preload = asyncio.create_task(pool.preload(model, PLAN))
-    await until(lambda: bool(pool.promised))
+    await until(lambda: any(slot.in_flight for slot in pool.slots))
     turn = asyncio.create_task(use(pool, model))
     await until(lambda: any(slot.leases for slot in pool.slots))
     preload.cancel()
@@ -385,7 +385,7 @@ async def test_a_preload_that_is_called_off_leaves_nothing() -> None:
     await until(lambda: bool(loads(backend)))
     preload.cancel()
     await asyncio.gather(preload, return_exceptions=True)
-    assert pool.promised == ()
+    assert pool.slots == ()
     assert await pool.loaded() == ()
 
 

@@ -1,0 +1,53 @@
+"""Keeps what an engine has read of a conversation when its model leaves, and gives it back when the model returns."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from mai_core.plugin.interfaces import Backend, StateKeeper
+from mai_core.runtime.slots import Slot
+
+__all__ = ["enter", "leave"]
+
+log = logging.getLogger("mai.keeping")
+
+SAVE_SECONDS = 5.0
+RESTORE_SECONDS = 10.0
+
+
+async def enter(backend: Backend, slot: Slot, conversation: str) -> None:
+    """Make a leased instance ready to answer in ``conversation``, when it last answered in another or in none."""
+    if not isinstance(backend, StateKeeper) or not conversation or slot.conversation == conversation or slot.leases > 1:
+        return
+    await leave(backend, slot)
+    instance = slot.instance.instance
+    tokens = await _within(RESTORE_SECONDS, "restored", slot, lambda: backend.restore_state(instance, conversation))
+    slot.conversation = conversation
+    if tokens:
+        log.info("conversation restored", extra={"model": slot.model, "tokens": tokens})
+
+
+async def leave(backend: Backend, slot: Slot) -> None:
+    """Keep what the instance has read, before it answers in another conversation or is unloaded."""
+    if not isinstance(backend, StateKeeper) or not slot.conversation:
+        return
+    instance, conversation = slot.instance.instance, slot.conversation
+    size = await _within(SAVE_SECONDS, "saved", slot, lambda: backend.save_state(instance, conversation))
+    slot.conversation = ""
+    if size:
+        log.info("conversation kept", extra={"model": slot.model, "bytes": size})
+
+
+async def _within(seconds: float, what: str, slot: Slot, work: Callable[[], Awaitable[int]]) -> int:
+    """What ``work`` gives; 0 when it fails or is late, for it only ever saves time."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await work()
+    except TimeoutError:
+        log.warning("a conversation was not %s in time", what, extra={"model": slot.model})
+    except Exception as error:  # noqa: BLE001 - maybe a third party's backend; it is named
+        told = {"model": slot.model, "backend": slot.backend, "error": f"{type(error).__name__}: {error}"}
+        log.warning("a conversation was not %s", what, extra=told)
+    return 0
