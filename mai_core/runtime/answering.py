@@ -186,7 +186,7 @@ class Answering:
             emit(Loading(model.key, share))
 
         try:
-            async with self._pool.acquire(model, plan, progress=progress) as instance:
+            async with self._pool.acquire(model, plan, conversation=conversation, progress=progress) as instance:
                 if loading:
                     emit(Loading(model.key, 1.0))
                 if not instance.owned:
