@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mai_core.policy.messages import Message
 
-__all__ = ["ContextBudget", "ContextState", "Receipt", "TransferPlan", "TransferRequest"]
+__all__ = ["ContextBudget", "ContextState", "Receipt", "Search", "SummaryWanted", "TransferPlan", "TransferRequest"]
+
+Search = Callable[[str, int], Sequence[tuple[int, float]]]
+"""Ids of at most so many messages of this conversation that have to do with a text, the best first, with scores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,21 +44,33 @@ class ContextState:
     ``covered`` is the id of the newest message the compression looked at: later ones are sent whole. ``kept`` are
     the ids of earlier messages sent whole; ``summary`` stands for the rest. ``cut`` names those of ``kept`` that were
     too long to be sent whole, by id, and the number of their characters that are.
+
+    ``recalled`` holds what later prompts brought back of what was left out: the id of the message it was sent with, and
+    the text before it. ``digest`` is what a model wrote of everything up to the message ``digested``; no prompt shows
+    it before the next compression.
     """
 
     covered: int = 0
     kept: tuple[int, ...] = ()
     summary: str = ""
     cut: tuple[tuple[int, int], ...] = ()
+    recalled: tuple[tuple[int, str], ...] = ()
+    digest: str = ""
+    digested: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRequest:
     """A conversation and the room there is for it.
 
-    ``tokens[i]`` is the size of ``messages[i]``'s content by the loaded model's own tokenizer, without what the
-    template adds. ``count`` gives an upper bound for text a transfer writes itself, such as a summary. ``state`` is
-    what the last plan for this conversation returned. The last message is the one to be answered.
+    ``tokens[i]`` is the size of ``messages[i]``'s content, and of the calls it makes, by the loaded model's own
+    tokenizer, without what the template adds. ``count`` gives an upper bound for text a transfer writes itself, such
+    as a summary. ``state`` is what the last plan for this conversation returned. The last message is the one to be
+    answered.
+
+    ``search`` looks through an index of the whole conversation; without one, or where it finds nothing, a transfer
+    reads the messages. ``switched`` is the kind of task another model than that of the last reply takes over for, such
+    as ``code``; empty when the model is the same.
     """
 
     messages: tuple[Message, ...]
@@ -63,6 +78,23 @@ class TransferRequest:
     budget: ContextBudget
     count: Callable[[str], int]
     state: ContextState | None = None
+    search: Search | None = None
+    switched: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryWanted:
+    """A summary the loaded model may write when it has nothing else to do, for the next compression.
+
+    ``messages`` is the prompt just sent with a request for the summary at its end: its beginning is in the engine's
+    cache already, and stays there. ``source`` is the text the summary may say things about, ``tokens`` the most it may
+    take, and ``covers`` the id of the newest message it speaks of.
+    """
+
+    messages: tuple[Message, ...]
+    source: str
+    tokens: int
+    covers: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +114,11 @@ class TransferPlan:
     """The messages to send, in order, their size in tokens, and what became of the others.
 
     ``tokens`` counts content and ``per_message`` of every message, and never exceeds ``budget.usable``. ``state``
-    is handed back with the next request.
+    is handed back with the next request. ``wanted`` is a summary that would make the next compression better.
     """
 
     messages: tuple[Message, ...]
     tokens: int
     receipt: Receipt
     state: ContextState | None = None
+    wanted: SummaryWanted | None = None
