@@ -28,16 +28,20 @@ def host_of(url: str) -> str:
 
 
 async def listens(url: str, *, within: float) -> bool:
-    """Whether anything takes up connections there before ``within`` seconds are over.
+    """Whether anything takes up connections there.
 
-    Cheap beyond compare where nobody does: no client has to be imported or made to know it.
+    Cheap beyond compare where nobody does: no client has to be imported or made to know it. Raises ``TimeoutError``
+    when a connection is neither taken up nor refused ``within`` seconds: a host is off, or a server that stands still
+    has a full queue.
     """
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         async with asyncio.timeout(within):
             _, writer = await asyncio.open_connection(parts.hostname, port)
-    except (OSError, TimeoutError):
+    except TimeoutError:
+        raise
+    except OSError:
         return False
     writer.close()
     return True

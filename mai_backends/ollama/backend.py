@@ -14,6 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, ClassVar
 
 from mai_backends.estimating import TokenEstimate
+from mai_backends.wire.secrecy import Secrets
 from mai_core.errors import BackendError, BackendUnavailable, ModelCrashed
 from mai_core.plugin.interfaces import BackendContext, GenerationEvent, LoadProgress
 from mai_core.policy.messages import GenerationOptions, Message
@@ -22,6 +23,7 @@ from mai_core.policy.models import Footprint, KvType, LoadedModel, LoadPlan, Mod
 if TYPE_CHECKING:
     from mai_backends.ollama.client.rows import Running
     from mai_backends.ollama.instance import Instance
+    from mai_backends.ollama.residency import Residency
     from mai_core.plugin.interfaces import Backend, StatusNote
 
 __all__ = ["OllamaBackend"]
@@ -54,7 +56,8 @@ class OllamaBackend:
 
         self.name = context.name
         self._options = options = options_of(OllamaOptions, context.name, context.options)
-        self._server = Server(context.name, options)
+        self._secrets = Secrets()
+        self._server = Server(context.name, options, self._secrets)
         self.host = CLOUD if options.cloud else self._server.host
         self.remote = self.host != "local"
         self._catalogue = Catalogue(context.name, self.host, passed_on_to=CLOUD if options.cloud else None)
@@ -80,6 +83,10 @@ class OllamaBackend:
 
     async def models(self) -> Sequence[ModelProfile]:
         """Every model on the server's disk that converses; those of ollama.com only where the options say so."""
+        with self._secrets.kept():
+            return await self._models()
+
+    async def _models(self) -> Sequence[ModelProfile]:
         from mai_backends.ollama.client.errors import CALL_FAILED
 
         api = await self._server.find()
@@ -94,15 +101,19 @@ class OllamaBackend:
     async def loaded(self) -> Sequence[LoadedModel]:
         """Every model in the server's memory with the size it tells, whoever loaded it.
 
-        What was unloaded, or loaded anew with another window, by somebody else is forgotten here. Of a server that
-        was never found nothing is asked: ``models`` looks for it.
+        What was unloaded, or loaded anew, by somebody else is forgotten here. Of a server that was never found nothing
+        is asked: ``models`` looks for it.
         """
         if not self._server.version:
             return []
         if self._options.cloud:
             return [instance.loaded for instance in self._instances.values()]
+        with self._secrets.kept():
+            return await self._loaded()
+
+    async def _loaded(self) -> list[LoadedModel]:
         before = dict(self._instances)
-        rows = {row.name: row for row in await self._server.running()}
+        rows = {row.name: row for row in await self._running()}
         now = datetime.now(UTC)
         listed = []
         for key, instance in tuple(self._instances.items()):
@@ -130,12 +141,12 @@ class OllamaBackend:
         if self._options.cloud:
             loaded = self._passed_on(model, plan)
         else:
-            rows = await self._server.running()
-            row = self._catalogue.resident(name, rows)
-            if row is not None and row.context >= plan.context and self._keeps(name, plan):
-                loaded = self._in_memory(name, row)
-            else:
-                loaded = await self._load(model, plan, replaced=row)
+            with self._secrets.kept():
+                row = self._catalogue.resident(name, await self._running())
+                if row is not None and row.context >= plan.context and self._keeps(name, plan):
+                    loaded = self._in_memory(name, row)
+                else:
+                    loaded = await self._load(model, plan, replaced=row)
         report(1.0)
         return loaded
 
@@ -143,18 +154,47 @@ class OllamaBackend:
         """Free what Mai loaded; returns when the server no longer lists it. What others loaded stays."""
         found = next((one for one in self._instances.values() if one.loaded.instance == instance), None)
         if found is not None:
-            await self._unload(found)
+            with self._secrets.kept():
+                await self._unload(found)
 
     async def _unload(self, found: Instance, *, seconds: float = SECONDS_TO_FREE) -> None:
         self._moving.add(found.key)
         try:
+            mine = self._options.cloud or await self._is_still_mine(found, min(seconds, BEFORE_A_REPLY))
             self._instances.pop(found.key, None)
             await found.end()
-            if not self._options.cloud:
+            if mine and not self._options.cloud:
                 await self._loader.free(found.key, seconds=seconds)
         finally:
             self._moving.discard(found.key)
-        log.info("model unloaded", extra={"instance": found.loaded.instance})
+        log.info("model unloaded" if mine else "model left to others", extra={"instance": found.loaded.instance})
+
+    async def _is_still_mine(self, found: Instance, seconds: float) -> bool:
+        """Of a server that does not say so it is believed, as long as nothing speaks against it."""
+        try:
+            rows = await self._running(seconds)
+        except BackendUnavailable as error:
+            log.warning("server does not say what it holds", extra={"backend": self.name, "error": str(error)})
+            return True
+        row = next((row for row in rows if row.name == found.key), None)
+        return self._instances.get(found.key) is found and (row is None or _same(row, found))
+
+    async def _running(self, seconds: float | None = None) -> list[Running]:
+        """What is in the server's memory; what of it is no longer what Mai loaded is no longer taken for it.
+
+        It goes on to be used, as what others loaded is.
+        """
+        before, asked = tuple(self._instances.values()), time.monotonic()
+        rows = await (self._server.running() if seconds is None else self._server.running(seconds))
+        listed, now, today = {row.name: row for row in rows}, time.monotonic(), datetime.now(UTC)
+        for own in before:
+            row = listed.get(own.key)
+            if row is None or own.residency is None or own.answering or self._instances.get(own.key) is not own:
+                continue
+            if _same(row, own) and not own.residency.goes_on(row, asked=asked, now=now, today=today):
+                del self._instances[own.key]
+                log.info("model is somebody else's now", extra={"instance": own.loaded.instance})
+        return rows
 
     async def generate(
         self, instance: str, messages: Sequence[Message], options: GenerationOptions
@@ -163,10 +203,11 @@ class OllamaBackend:
 
         Ollama would load a model that is gone by itself, unseen by whoever shares out the memory: that is a crash.
         """
-        found = await self._instance(instance, min(BEFORE_A_REPLY, options.first_token_deadline))
-        async with aclosing(found.generate(await self._server.api(), messages, options)) as events:
-            async for event in events:
-                yield event
+        with self._secrets.kept():
+            found = await self._instance(instance, min(BEFORE_A_REPLY, options.first_token_deadline))
+            async with aclosing(found.generate(await self._server.api(), messages, options)) as events:
+                async for event in events:
+                    yield event
 
     async def count_tokens(self, instance: str, texts: Sequence[str]) -> Sequence[int]:
         """An estimate, which the true counts of replies make better: Ollama keeps its tokenizers to itself."""
@@ -193,16 +234,16 @@ class OllamaBackend:
 
     async def _load(self, model: ModelProfile, plan: LoadPlan, *, replaced: Running | None) -> LoadedModel:
         from mai_backends.ollama.client.request import runner_options
+        from mai_backends.ollama.residency import Residency
 
         began, name = time.monotonic(), model.location
         if (old := self._instances.pop(name, None)) is not None:
             await old.end()
-        runner = runner_options(plan)
+        runner, keep_alive = runner_options(plan), self._options.keep_alive
         self._moving.add(name)
         try:
-            row = await self._loader.load(
-                name, runner, keep_alive=self._options.keep_alive, seconds=self._options.load_timeout
-            )
+            row = await self._loader.load(name, runner, keep_alive=keep_alive, seconds=self._options.load_timeout)
+            residency = Residency(row, keep_alive=keep_alive, now=time.monotonic())
             loaded = LoadedModel(
                 instance=f"{self.name}:{name}#{next(self._numbers)}",
                 key=name,
@@ -212,7 +253,7 @@ class OllamaBackend:
                 host=self.host,
                 expires_in=row.expires_in(datetime.now(UTC)),
             )
-            self._instances[name] = self._new(loaded, runner, keep_alive=self._options.keep_alive)
+            self._instances[name] = self._new(loaded, runner, keep_alive=keep_alive, residency=residency)
         finally:
             self._moving.discard(name)
         log.info(
@@ -272,15 +313,18 @@ class OllamaBackend:
         key = self._key(instance)
         own = self._instances.get(key)
         if own is not None and own.loaded.instance == instance:
-            if not self._options.cloud:
-                row = next((row for row in await self._server.running(seconds) if row.name == key), None)
-                if row is None or not _same(row, own):
-                    await self._forget(own, "it was unloaded" if row is None else "it was loaded anew")
-                    raise ModelCrashed(f"{key} is no longer in Ollama's memory")
-            return own
-        row = None
-        if instance == self._borrowed(key) and not self._options.cloud:
-            row = self._catalogue.resident(key, await self._server.running(seconds))
+            if self._options.cloud:
+                return own
+            row = next((row for row in await self._running(seconds) if row.name == key), None)
+            if row is None or not _same(row, own):
+                await self._forget(own, "it was unloaded" if row is None else "it was loaded anew")
+                raise ModelCrashed(f"{key} is no longer in Ollama's memory")
+            if self._instances.get(key) is own:
+                return own
+        elif instance == self._borrowed(key) and not self._options.cloud:
+            row = self._catalogue.resident(key, await self._running(seconds))
+        else:
+            row = None
         if row is None:
             raise ModelCrashed(f"{key} is not in Ollama's memory")
         known = self._others.get(key)
@@ -290,7 +334,14 @@ class OllamaBackend:
             self._others[key] = known
         return known
 
-    def _new(self, loaded: LoadedModel, runner: dict[str, int], *, keep_alive: float | None) -> Instance:
+    def _new(
+        self,
+        loaded: LoadedModel,
+        runner: dict[str, int],
+        *,
+        keep_alive: float | None,
+        residency: Residency | None = None,
+    ) -> Instance:
         from mai_backends.ollama.instance import Instance
 
         return Instance(
@@ -298,6 +349,7 @@ class OllamaBackend:
             server=self._server.label,
             runner=runner,
             keep_alive=keep_alive,
+            residency=residency,
             estimate=self._estimates[loaded.key],
             stops=self._catalogue.facts(loaded.key).stops,
             refuses_long_prompts=self._server.refuses_long_prompts,

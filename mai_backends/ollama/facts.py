@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from mai_backends.embedded.facts import facts_of
 from mai_backends.embedded.gguf import Header, Value
 from mai_backends.ollama.client.fields import mapping, number, text, texts
 from mai_backends.ollama.client.rows import Installed
+from mai_backends.windows import believable
 from mai_core.policy.models import Architecture, Capability
 
 __all__ = ["Facts", "facts_from", "parameters_of"]
@@ -57,7 +59,7 @@ def facts_from(row: Installed, details: Mapping[str, Any]) -> Facts:
         architecture=architecture,
         parameters=float(number(mapping(details, "model_info"), "general.parameter_count"))
         or parameters_of(text(listed, "parameter_size") or row.parameters),
-        max_context=context or row.context,
+        max_context=believable(context) or row.context,
         quantisation=text(listed, "quantization_level") or row.quantisation,
         sha256=_weights(text(details, "modelfile")),
         stops=_stops(text(details, "parameters")),
@@ -68,9 +70,10 @@ def parameters_of(written: str) -> float:
     """The number of weights in ``8.0B`` or ``134.52M``; 0 for anything else."""
     found = _SIZE.match(written)
     try:
-        return float(found[1]) * _UNITS[found[2].upper()] if found else 0.0
+        number = float(found[1]) * _UNITS[found[2].upper()] if found else 0.0
     except ValueError:
         return 0.0
+    return number if math.isfinite(number) else 0.0
 
 
 def _capabilities(row: Installed, details: Mapping[str, Any]) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from mai_backends.ollama.client.errors import Lost, Refused, Unreadable
 from mai_backends.ollama.client.replies import ReplyReader
 from mai_backends.ollama.client.request import chat_body
 from mai_backends.ollama.failures import refused_reply
+from mai_backends.ollama.residency import Residency
 from mai_core.errors import BackendUnavailable, ContextExceeded, GenerationError, ModelCrashed, ModelStalled
 from mai_core.plugin.interfaces import GenerationEvent
 from mai_core.policy.messages import GenerationOptions, Message, ReplyEnd, StopReason, Usage
@@ -33,9 +35,10 @@ _REMEDY = "shorten it, or load the model with a larger context"
 class Instance:
     """``loaded`` is what Ollama holds; every chat is sent with the options in ``runner`` it was loaded with.
 
-    ``keep_alive`` is None for what somebody else loaded. ``refuses_long_prompts`` tells whether the server refuses a
-    prompt longer than the window when told so, as since 0.12.6, or cuts it without a word, as before. One reply at a
-    time, others wait: Ollama would queue them, but then the deadline of one would run while another is written.
+    ``keep_alive`` and ``residency`` are None for what somebody else loaded. ``refuses_long_prompts`` tells whether the
+    server refuses a prompt longer than the window when told so, as since 0.12.6, or cuts it without a word, as before.
+    One reply at a time, others wait: Ollama would queue them, but then the deadline of one would run while another is
+    written.
     """
 
     loaded: LoadedModel
@@ -43,6 +46,7 @@ class Instance:
     runner: Mapping[str, Any]
     keep_alive: float | None
     estimate: TokenEstimate
+    residency: Residency | None = None
     stops: Sequence[str] = ()
     refuses_long_prompts: bool = True
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
@@ -54,6 +58,11 @@ class Instance:
     def key(self) -> str:
         """The name of its model."""
         return self.loaded.key
+
+    @property
+    def answering(self) -> bool:
+        """Whether a reply is being written: until it ends, its model stays."""
+        return self._turn.locked()
 
     async def generate(
         self, api: Api, messages: Sequence[Message], options: GenerationOptions
@@ -73,6 +82,9 @@ class Instance:
                 raise refused_reply(self.server, self.key, error.status, error.said) from error
             except Unreadable as error:
                 raise GenerationError(f"{self.server} sent {error} in an answer of {self.key}") from error
+            finally:
+                if self.residency is not None:
+                    self.residency.used(time.monotonic())
 
     async def end(self) -> None:
         """No more replies; whoever listens to one hears that it ended, and the server stops writing it."""

@@ -24,7 +24,8 @@ class OllamaOptions(BaseModel):
     url              where the server listens; else what ``OLLAMA_HOST`` says, read as Ollama does, or its usual port
     api_key          for a server behind one that wants a key: ``env:NAME`` or ``keyring:SERVICE/USER``
     headers          more headers; one that holds a secret is written like ``api_key``
-    keep_alive       seconds of idleness after which Ollama may unload what Mai loaded; negative for never
+    keep_alive       seconds of idleness after which Ollama may unload what Mai loaded, which also holds when Mai was
+                     killed before it could do so; negative for never
     cloud            offer the models this server passes on to ollama.com, and only those, as a remote backend
     load_timeout     seconds after which a load has failed
     listing_timeout  seconds a list of models may take
@@ -61,6 +62,12 @@ class OllamaOptions(BaseModel):
             if name.lower() in _CREDENTIALS and not value.startswith(_SECRET):
                 raise ValueError(f"{name} holds a secret: write env:NAME or keyring:SERVICE/USER, and keep it there")
         return headers
+
+    @property
+    def secret_headers(self) -> frozenset[str]:
+        """The names, in lower case, of the headers that hold a secret."""
+        found = {header.lower() for header, value in self.headers.items() if value.startswith(_SECRET)}
+        return frozenset(found | ({"authorization"} if self.api_key is not None else set()))
 
     def address(self) -> str:
         """The server's URL. An ``OLLAMA_HOST`` nobody can read as an address counts as not set."""

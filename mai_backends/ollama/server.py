@@ -13,6 +13,7 @@ from mai_backends.ollama.client.errors import Lost, Refused, Unreadable
 from mai_backends.ollama.client.rows import Running, running
 from mai_backends.ollama.failures import denied
 from mai_backends.ollama.options import OllamaOptions
+from mai_backends.wire.secrecy import Secrets
 from mai_core.errors import BackendUnavailable, EngineAbsent
 
 if TYPE_CHECKING:
@@ -31,14 +32,18 @@ REFUSES_LONG_PROMPTS = (0, 12, 6)
 
 
 class Server:
-    """The server of a backend called ``name``. The connection is made with the first call."""
+    """The server of a backend called ``name``. The connection is made with the first call.
 
-    def __init__(self, name: str, options: OllamaOptions) -> None:
+    ``secrets`` learns what it is shown then, for whoever words errors.
+    """
+
+    def __init__(self, name: str, options: OllamaOptions, secrets: Secrets) -> None:
         self.url = options.address()
         self.host = host_of(self.url)
         self.version = ""
         self._name = name
         self._options = options
+        self._secrets = secrets
         self._api: Api | None = None
         self._opening = asyncio.Lock()
 
@@ -66,8 +71,11 @@ class Server:
         Raises ``EngineAbsent``, ``AccessDenied`` or ``BackendUnavailable``.
         """
         first = self.host == LOCAL and not self.version
-        if first and not await listens(self.url, within=FIRST_SIGN):
-            raise self._missing(f"{self.label} does not answer at {self.url}")
+        try:
+            if first and not await listens(self.url, within=FIRST_SIGN):
+                raise self._missing(f"{self.label} does not answer at {self.url}")
+        except TimeoutError as error:
+            raise self._silent(FIRST_SIGN) from error
         api = await self.api()
         seconds = FIRST_SIGN if first else SIGN
         try:
@@ -80,9 +88,9 @@ class Server:
         except Unreadable as error:
             raise self._missing(f"what answers at {self.url} is not Ollama", str(error)) from error
         except TimeoutError as error:
-            raise self._missing(f"{self.label} does not answer at {self.url} within {seconds:g} s") from error
+            raise self._silent(seconds) from error
         except Lost as error:
-            raise self._missing(f"{self.label} does not answer at {self.url}", str(error)) from error
+            raise self._missing(f"{self.label} {self._no_answer} at {self.url}", str(error)) from error
         return api
 
     async def running(self, seconds: float = LISTING_MEMORY) -> list[Running]:
@@ -102,9 +110,9 @@ class Server:
         except Unreadable as error:
             raise BackendUnavailable(f"{self.label} sent {error}") from error
         except TimeoutError as error:
-            raise BackendUnavailable(f"{self.label} did not answer within {seconds:g} s") from error
+            raise self._silent(seconds) from error
         except Lost as error:
-            raise BackendUnavailable(f"{self.label} does not answer at {self.url}", detail=str(error)) from error
+            raise BackendUnavailable(f"{self.label} {self._no_answer} at {self.url}", detail=str(error)) from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -116,8 +124,27 @@ class Server:
         """Takes a while: a keyring may ask the person to unlock it, and the official client is slow to import."""
         from mai_backends.ollama.client.api import Api
 
+        headers = self._options.credentials(self._name)
+        self._secrets.learn(value for header, value in headers.items() if header in self._options.secret_headers)
         # A proxy has no business on the loopback.
-        return Api(self.url, headers=self._options.credentials(self._name), through_proxies=self.host != LOCAL)
+        return Api(self.url, headers=headers, secrets=self._secrets, through_proxies=self.host != LOCAL)
+
+    @property
+    def _no_answer(self) -> str:
+        return "stopped answering" if self.version else "does not answer"
+
+    def _silent(self, seconds: float) -> BackendUnavailable:
+        """Somebody listens, who stands still: no matter for a start, and quiet where nobody asked for a server."""
+        if self.version:
+            said = f"{self.label} stopped answering at {self.url}: nothing came within {seconds:g} s"
+            return BackendUnavailable(said, remedy="restart it")
+        if self.host != LOCAL:  # whose connection may be what never came about
+            return self._missing(f"{self.label} does not answer at {self.url} within {seconds:g} s")
+        kind = BackendUnavailable if self._options.url is not None else EngineAbsent
+        return kind(
+            f"something listens at {self.url} but does not answer within {seconds:g} s",
+            remedy="restart it, if it is Ollama",
+        )
 
     def _missing(self, message: str, detail: str = "") -> BackendUnavailable:
         """A server nobody asked for, and that never was there, is no fault."""

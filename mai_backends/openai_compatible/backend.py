@@ -7,10 +7,12 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import cached_property
+from math import ceil
 from typing import TYPE_CHECKING, ClassVar
 
 from mai_backends.hosts import LOCAL, host_of, listens
-from mai_core.errors import BackendUnavailable, EngineAbsent, ModelCrashed, ModelFileError
+from mai_backends.wire.secrecy import Secrets
+from mai_core.errors import AccessDenied, BackendUnavailable, EngineAbsent, ModelCrashed, ModelFileError
 from mai_core.plugin.interfaces import BackendContext, GenerationEvent, LoadProgress
 from mai_core.policy.messages import GenerationOptions, Message
 from mai_core.policy.models import Footprint, LoadedModel, LoadPlan, ModelProfile
@@ -50,23 +52,29 @@ class OpenAICompatibleBackend:
         self.host = host_of(self._options.base_url)
         self._elsewhere = self.host != LOCAL
         self.remote = self._elsewhere if self._options.remote is None else self._options.remote
+        self._secrets = Secrets()
         self._listing: Listing | None = None
         self._served: dict[str, ServedModel] = {}
         self._closed = False
 
     @property
     def note(self) -> str:
-        """What answers, and where."""
-        if self._listing is None and self._seeks:
+        """What answers, and where, and whether it asks to be left alone for a while."""
+        if self._closed or (self._listing is None and self._seeks):
             return ""
         kind = self._listing.kind if self._listing is not None else "OpenAI-compatible server"
-        in_clear = self._elsewhere and bool(self._options.api_key) and self._server.where.startswith("http:")
-        return f"{kind} at {self._server.where}" + (", its key goes there unencrypted" if in_clear else "")
+        notes = [f"{kind} at {self._server.where}"]
+        if self._elsewhere and self._options.api_key and self._server.where.startswith("http:"):
+            notes.append("its key goes there unencrypted")
+        if wait := self._server.asks_to_wait:
+            notes.append(f"asks to wait {ceil(wait)} s")
+        return ", ".join(notes)
 
     async def models(self) -> Sequence[ModelProfile]:
         """What the server lists, or those of it that the settings name."""
         before = self._listing
-        listing = await (self._sought() if self._seeks and before is None else self._listed())
+        with self._secrets.kept():
+            listing = await (self._sought() if self._seeks and before is None else self._listed())
         if before is not None and not listing.whole and listing.kind is before.kind:
             listing = before.updated(listing)
         self._listing = self._compared(listing)
@@ -93,8 +101,9 @@ class OpenAICompatibleBackend:
         if self._seeks and self._listing is None:
             return []
         try:
-            async with asyncio.timeout(LOADED_SECONDS):
-                return await self._in_memory()
+            with self._secrets.kept():
+                async with asyncio.timeout(LOADED_SECONDS):
+                    return await self._in_memory()
         except (BackendUnavailable, TimeoutError) as error:
             log.debug("server cannot say what it has loaded", extra={"backend": self.name, "error": str(error)})
             return []
@@ -105,11 +114,13 @@ class OpenAICompatibleBackend:
         Raises ``ModelFileError`` for a model it does not have. A load that was begun there cannot be called back:
         cancelling ends the request alone.
         """
+        with self._secrets.kept():
+            return await self._load(model.location, progress or (lambda share: None))
+
+    async def _load(self, key: str, progress: LoadProgress) -> LoadedModel:
         from mai_backends.openai_compatible.warming import warm
 
-        if progress is not None:
-            progress(0.0)
-        key = model.location
+        progress(0.0)
         offer = self._offer(key)
         if offer is None or self._loads:
             await self._refresh()
@@ -120,8 +131,7 @@ class OpenAICompatibleBackend:
             await warm(self._server, key, seconds=self._options.deadlines.load)
             await self._refresh()  # some tell the window only of what is loaded
             await self._look_behind(self._model(key), again=True)
-        if progress is not None:
-            progress(1.0)
+        progress(1.0)
         return self._resident(self._offer(key) or offer)
 
     async def unload(self, instance: str) -> None:
@@ -133,17 +143,19 @@ class OpenAICompatibleBackend:
         """A reply; where the last message is the assistant's, the rest of that one."""
         from mai_backends.openai_compatible.replies import stream
 
-        model = await self._known(instance)
-        async with aclosing(
-            stream(self._server, self.name, model, messages, options, retries=self._options.retries)
-        ) as events:
-            async for event in events:
-                yield event
+        with self._secrets.kept():
+            model = await self._known(instance)
+            async with aclosing(
+                stream(self._server, self.name, model, messages, options, retries=self._options.retries)
+            ) as events:
+                async for event in events:
+                    yield event
 
     async def count_tokens(self, instance: str, texts: Sequence[str]) -> Sequence[int]:
         """Tokens by the server's tokenizer, where it has one, else an estimate on the large side."""
-        model = await self._known(instance)
-        counted = await model.tokenizer.count(texts)
+        with self._secrets.kept():
+            model = await self._known(instance)
+            counted = await model.tokenizer.count(texts)
         return counted if counted is not None else [model.estimate.count(text) for text in texts]
 
     async def close(self) -> None:
@@ -157,17 +169,30 @@ class OpenAICompatibleBackend:
         return self._options.seek and not self._elsewhere
 
     async def _sought(self) -> Listing:
-        """What is listed by a server that may be there or not. Raises ``EngineAbsent``."""
-        absent = EngineAbsent(f"no server is running at {self._options.base_url}")
-        if not await listens(self._options.base_url, within=SEEK_SECONDS):
-            raise absent
+        """What is listed by a server that may be there or not.
+
+        Raises ``EngineAbsent``, with a remedy where something is there that a person may expect to be used.
+        """
+        url = self._options.base_url
+        absent = EngineAbsent(f"no server is running at {url}")
+        silent = EngineAbsent(
+            f"something listens at {url} but does not answer within {SEEK_SECONDS:g} s",
+            remedy=f"restart it, if it is {self.name}",
+        )
+        try:
+            if not await listens(url, within=SEEK_SECONDS):
+                raise absent
+        except TimeoutError as error:
+            raise silent from error
         from mai_backends.openai_compatible.kinds import Kind
         from mai_backends.openai_compatible.listing import list_models
 
         try:
             listing = await list_models(self.name, self._server, seconds=SEEK_SECONDS)
+        except AccessDenied as error:
+            raise EngineAbsent(error.message, remedy=error.remedy) from error
         except BackendUnavailable as error:
-            raise absent from error
+            raise (silent if isinstance(error.__cause__, TimeoutError) else absent) from error
         if listing.kind is Kind.UNKNOWN or listing.kind.forwards:
             raise EngineAbsent(f"what runs at {self._server.where} is no server Mai takes up by itself")
         return listing
@@ -198,7 +223,7 @@ class OpenAICompatibleBackend:
 
         if self._closed:
             raise BackendUnavailable(f"{self.name} is closed")
-        return Server(self.name, self._options)
+        return Server(self.name, self._options, self._secrets)
 
     @property
     def _loads(self) -> bool:

@@ -10,12 +10,14 @@ from urllib.parse import quote
 from mai_backends.openai_compatible.kinds import Kind
 from mai_backends.openai_compatible.server import Server
 from mai_backends.wire.errors import Refused, WireError
+from mai_core.errors import BackendUnavailable
 
 __all__ = ["Tokenizer"]
 
 AT_ONCE = 4
 SECONDS = 10.0
-_NOT_THERE = frozenset({404, 405, 501})
+"""For all texts of a prompt together."""
+_NOT_THERE = frozenset({403, 404, 405, 501})
 
 
 class Tokenizer:
@@ -45,7 +47,10 @@ class Tokenizer:
         """None of them is asked for any more once one has failed."""
         counting = [asyncio.ensure_future(self._count(text)) for text in texts]
         try:
-            return await asyncio.gather(*counting)
+            async with asyncio.timeout(SECONDS):
+                return await asyncio.gather(*counting)
+        except TimeoutError as error:
+            raise BackendUnavailable(f"{self._server.where} has not counted tokens within {SECONDS:g} s") from error
         finally:
             for count in counting:
                 count.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from mai_backends.windows import believable
 from mai_backends.wire.errors import Refusal
 from mai_core.errors import (
     BackendError,
@@ -20,6 +21,9 @@ __all__ = ["BUSY", "failed_load", "refused", "window_told"]
 
 BUSY = frozenset({429, 502, 503, 504})
 """Statuses that pass by themselves."""
+
+_FORBIDDEN = 403
+"""For this key, for this region, or until its licence was agreed to: of one model of many."""
 
 _OVERFLOW_TYPES = frozenset({"exceed_context_size_error", "context_length_exceeded", "context_window_exceeded"})
 
@@ -92,6 +96,8 @@ def refused(key: str, refusal: Refusal, *, server: str) -> BackendError:
         return ModelCrashed(f"{key} stopped at {server}: {said}")
     if refusal.status in (400, 404) and (_MISSING.search(said) or refusal.code == "model_not_found"):
         return ModelLoadError(f"{server} does not have {key} any more: {said}")
+    if refusal.status in (_FORBIDDEN, 404):
+        return ModelLoadError(f"{server} does not let {key} answer ({refusal.status}): {said}")
     if refusal.status in BUSY:
         return BackendUnavailable(f"{server} cannot answer now ({refusal.status}): {said}", remedy="try again later")
     if refusal.status >= 500:
@@ -106,6 +112,8 @@ def failed_load(key: str, refusal: Refusal, *, server: str) -> BackendError:
         return OutOfMemory(f"{key} cannot be loaded at {server}: there is not enough memory", detail=said)
     if refusal.status in (400, 404):
         return ModelFileError(f"{server} has no {key}: {said}")
+    if refusal.status == _FORBIDDEN:
+        return ModelLoadError(f"{server} does not let {key} be used: {said}")
     if refusal.status == 429:
         return BackendUnavailable(f"{server} cannot load {key} now: {said}", remedy="try again later")
     return ModelLoadError(f"{key} cannot be loaded at {server}: {said}")
@@ -113,18 +121,15 @@ def failed_load(key: str, refusal: Refusal, *, server: str) -> BackendError:
 
 def window_told(refusal: Refusal) -> int:
     """The tokens of the window that a refusal speaks of; 0 when it does not."""
-    window = refusal.fields.get("n_ctx")
-    if isinstance(window, int) and not isinstance(window, bool) and window > 0:
-        return window
     found = _WINDOW.search(refusal.message)
-    return int(found.group(1)) if found else 0
+    return believable(refusal.fields.get("n_ctx")) or believable(int(found.group(1)) if found else 0)
 
 
 def _too_long(key: str, refusal: Refusal) -> str:
     window = window_told(refusal)
-    tokens = refusal.fields.get("n_prompt_tokens")
+    tokens = believable(refusal.fields.get("n_prompt_tokens"))
     if not window:
         return f"the prompt is longer than the window of {key}"
-    if isinstance(tokens, int) and tokens > window:
+    if tokens > window:
         return f"the prompt has {tokens} tokens, {key} is served with a window of {window}"
     return f"the prompt does not fit {key}, which is served with a window of {window} tokens"

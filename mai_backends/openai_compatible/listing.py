@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from mai_backends.openai_compatible.kinds import Kind, kind_of
 from mai_backends.openai_compatible.offers import Offer, read_offer
-from mai_backends.openai_compatible.server import Server
+from mai_backends.openai_compatible.server import LIST, Server
 from mai_backends.wire.errors import Refused, Unreadable, WireError
 from mai_core.errors import BackendError, BackendUnavailable
 
@@ -45,7 +45,7 @@ async def list_models(
     ``assumed``. Raises ``BackendUnavailable`` or ``AccessDenied``.
     """
     try:
-        answer = await server.ask("/v1/models", seconds=seconds)
+        answer = await server.ask(LIST, seconds=seconds)
     except Refused as error:
         if error.refusal.status in (404, 405) and (ids := tuple(assumed)):
             return Listing(offers={key: Offer(id=key) for key in ids})
@@ -155,7 +155,7 @@ def _rows(content: object) -> list[Any] | None:
 
 def _no_list(name: str, server: Server, error: Refused) -> BackendUnavailable:
     refusal = error.refusal
-    said = server.scrub(refusal.message)
+    said = refusal.message
     if refusal.status == 503 and "loading" in said.lower():
         return BackendUnavailable(f"{name}: {server.where} is still loading its model", remedy="wait a little")
     if refusal.status == 404:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mai_backends.openai_compatible.kinds import Kind
+from mai_backends.windows import believable
 from mai_core.policy.models import Capability
 
 __all__ = ["Offer", "read_offer"]
@@ -53,7 +54,7 @@ def read_offer(row: object, kind: Kind) -> Offer | None:
     # Newer llama-swap, the routers and OpenRouter each nest some of it; the outer field comes first.
     top, meta = _mapping(row.get("top_provider")), _mapping(row.get("meta"))
     places = (row, meta, _mapping(meta.get("llamaswap")), top)
-    trained, served = _count(places, _TRAINED), _count(places, _SERVED)
+    trained, served = _window(places, _TRAINED), _window(places, _SERVED)
     return Offer(
         id=identifier,
         name=_text(row.get("name")),
@@ -85,16 +86,24 @@ def _words(value: object) -> frozenset[str]:
     return frozenset(word for word in value if isinstance(word, str)) if isinstance(value, list) else frozenset()
 
 
-def _count(places: tuple[Mapping[str, Any], ...], names: tuple[str, ...]) -> int:
-    """The first positive whole number under one of these names."""
+def _numbers(places: tuple[Mapping[str, Any], ...], names: tuple[str, ...]) -> Iterator[int]:
+    """The positive whole numbers under these names."""
     for name in names:
         for place in places:
             value = place.get(name)
             if isinstance(value, str) and value.isdecimal() and len(value) < 16:
                 value = int(value)
             if isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST:
-                return value
-    return 0
+                yield value
+
+
+def _count(places: tuple[Mapping[str, Any], ...], names: tuple[str, ...]) -> int:
+    return next(_numbers(places, names), 0)
+
+
+def _window(places: tuple[Mapping[str, Any], ...], names: tuple[str, ...]) -> int:
+    """The first that a window can have."""
+    return next(filter(None, map(believable, _numbers(places, names))), 0)
 
 
 def _price(row: Mapping[str, Any], a_token: str, quoted: str) -> float:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from mai_backends.hosts import LOCAL, host_of
+from mai_backends.windows import LARGEST, SMALLEST
 from mai_core.policy.models import Capability
 
 __all__ = ["Deadlines", "ModelOptions", "OpenAICompatibleOptions", "Prices"]
@@ -42,7 +43,7 @@ class ModelOptions(BaseModel):
 
     model_config = _STRICT
 
-    context: Annotated[int, Field(ge=1)] | None = None
+    context: Annotated[int, Field(ge=SMALLEST, le=LARGEST)] | None = None
     prices: Prices | None = None
     capabilities: frozenset[Capability] | None = None
     parameters: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
@@ -71,7 +72,8 @@ class OpenAICompatibleOptions(BaseModel):
     models      the models to offer, all when empty: a list of ids, or what is known about each id
     headers     sent with every request; a value may be ``env:NAME`` or ``keyring:SERVICE/USER``
     deadlines   seconds
-    retries     how often a reply that did not begin is asked for again
+    retries     how often a reply that did not begin is asked for again: when the connection was refused, or the server
+                said that it has too much to do (429, 503)
     continues   whether the server goes on with a last message of the assistant; ``auto`` goes by what it is
     remote      whether what is said to it leaves this machine; None goes by its address, and takes a gateway, which
                 passes prompts on, for remote wherever it runs
@@ -86,7 +88,7 @@ class OpenAICompatibleOptions(BaseModel):
     models: dict[str, ModelOptions] = Field(default_factory=dict)
     headers: dict[str, str] = Field(default_factory=dict, repr=False)
     deadlines: Deadlines = Deadlines()
-    retries: Annotated[int, Field(ge=0, le=10)] = 2
+    retries: Annotated[int, Field(ge=0, le=2)] = 2
     continues: Literal["auto", "yes", "no"] = "auto"
     remote: bool | None = None
     seek: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -11,7 +12,10 @@ from mai_backends.openai_compatible.offers import Offer
 from mai_backends.openai_compatible.options import ModelOptions
 from mai_core.policy.models import ModelProfile, Tier
 
-__all__ = ["UNTOLD_CONTEXT", "chosen", "context_of", "profile"]
+__all__ = ["UNTOLD_CONTEXT", "chosen", "context_of", "name_in", "profile"]
+
+_SNAPSHOT = re.compile(r"models--[^/]*?--([^/]+)/snapshots/[0-9a-f]{40}$")
+"""Where the Hugging Face tools keep a model, which servers take for its id when they were started with it."""
 
 UNTOLD_CONTEXT = 8192
 """Tokens of a window no server, person or refusal has told: what nearly every model served today has at least."""
@@ -38,6 +42,15 @@ def context_of(offer: Offer, known: ModelOptions | None, *, window: int) -> int:
     return (known.context if known else None) or window or offer.context or UNTOLD_CONTEXT
 
 
+def name_in(identifier: str) -> str:
+    """The model's own name in an id that is a path, or has a publisher, a provider or a folder in front."""
+    path = identifier.replace("\\", "/").rstrip("/")
+    if found := _SNAPSHOT.search(path):
+        return found[1]
+    name = path.rpartition("/")[2]
+    return (name[:-5] if name.lower().endswith(".gguf") else name) or identifier
+
+
 def profile(offer: Offer, placed: ModelProfile, known: ModelOptions | None, *, window: int, fault: str) -> ModelProfile:
     """The profile of an offer; ``placed`` says which backend and host it belongs to."""
     known = known or ModelOptions()
@@ -46,7 +59,7 @@ def profile(offer: Offer, placed: ModelProfile, known: ModelOptions | None, *, w
         placed,
         key=offer.id,
         location=offer.id,
-        name=offer.name or offer.id,
+        name=offer.name or name_in(offer.id),
         size_bytes=offer.size_bytes,
         parameters=parameters,
         quantisation=offer.quantisation,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 import httpx
 
 from mai_backends.openai_compatible.failures import BUSY, refused, window_told
-from mai_backends.openai_compatible.retrying import pause, retry_after
+from mai_backends.openai_compatible.retrying import MOST_REQUESTS, pause, retry_after
 from mai_backends.openai_compatible.seam import Seam, ask_to_go_on
 from mai_backends.openai_compatible.served import ServedModel
 from mai_backends.openai_compatible.server import Server
@@ -33,10 +35,19 @@ from mai_core.policy.messages import GenerationOptions, Message, ReasoningDelta,
 
 __all__ = ["stream"]
 
+log = logging.getLogger("mai.openai-compatible")
+
 RETURN_SECONDS = 2.0
 """From a lost connection to the news whether the server is still there."""
 
-_OPTIONAL = ("stream_options", "seed", "temperature", "top_p", "stop", "chat_template_kwargs", "return_progress")
+WORTH_TELLING = 1.0
+"""Seconds. Longer waits are told, as a person watches nothing happen."""
+
+_OVERLOADED = frozenset({429, 503})
+"""What is said before anything was done. Behind a 502 or 504 somebody may be at work on the answer."""
+
+_DECORATION = ("stream_options", "seed", "temperature", "top_p", "chat_template_kwargs", "return_progress")
+_OPTIONAL = (*_DECORATION, "stop")
 _REFUSED_FIELD = re.compile(
     r"unsupported|unrecognized|unknown|unexpected|extra|not permitted|not supported|not support"
 )
@@ -46,17 +57,25 @@ _TOO_MANY = re.compile(r"too large|maximum context length|context window|exceed"
 
 @dataclass(slots=True)
 class _Try:
-    """One reply asked for, perhaps more than once, with ``left`` retries.
+    """One reply asked for, perhaps more than once, with ``left`` retries after ``sent`` requests.
 
     ``shown`` as soon as anything of it came; ``unbounded`` when the window leaves no room for ``max_tokens``, so that
-    what is left of it is the bound.
+    what is left of it is the bound; ``picky`` once a field was refused, ``dropped`` once a connection was.
     """
 
     deadline: float
     left: int
+    sent: int = 0
     number: int = 0
     shown: bool = False
     unbounded: bool = False
+    picky: bool = False
+    dropped: bool = False
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether there may be one request more."""
+        return not self.shown and self.sent < MOST_REQUESTS
 
 
 async def stream(
@@ -109,18 +128,21 @@ async def _attempts(
     while True:
         bounds = replace(options, max_tokens=0) if attempt.unbounded else options
         request = server.chat(http, _body(model, messages, bounds))
+        attempt.sent += 1
+        reply = stream_reply(http, request, options, deadline=attempt.deadline, again=False, scrub=server.secrets.scrub)
         try:
-            async with aclosing(stream_reply(http, request, options, deadline=attempt.deadline)) as events:
+            async with aclosing(reply) as events:
                 async for event in events:
                     attempt.shown = True
                     yield event
             return
         except Refused as error:
-            if not attempt.shown and _asked_differently(attempt, model, error.refusal, bounds):
+            if not attempt.shown and _asked_differently(attempt, model, error.refusal, bounds) and attempt.may_go_on:
                 continue
-            wait = _again(attempt, error.refusal)
+            asked_for = _asked_to_wait(server, name, model, error.refusal)
+            wait = _pause(attempt, asked_for) if error.refusal.status in _OVERLOADED else None
             if wait is None:
-                raise _judged(server, name, model, error.refusal) from error
+                raise _judged(server, name, model, error.refusal, asked_for) from error
         except Silent as error:
             raise ModelStalled(f"{model.id} gave no token for {error.seconds:g} s") from error
         except Unreadable as error:
@@ -130,7 +152,7 @@ async def _attempts(
                 raise
             raise await _lost(server, name, model, error) from error
         except (BrokeOff, httpx.TransportError, httpx.StreamError) as error:
-            wait = _again(attempt, None)
+            wait = _pause(attempt, None) if _was_not_heard(attempt, model, error) else None
             if wait is None:
                 raise await _lost(server, name, model, error) from error
         attempt.number += 1
@@ -166,19 +188,45 @@ def _asked_differently(attempt: _Try, model: ServedModel, refusal: Refusal, opti
         return False
     for optional in (*_OPTIONAL, "max_tokens"):
         if optional in named and optional not in model.without:
-            model.without.add(optional)
+            # Who refuses a second field would refuse a third: there are too few requests to find them one by one.
+            model.without.update((optional, *_DECORATION) if attempt.picky else (optional,))
+            attempt.picky = True
             return True
     return False
 
 
-def _again(attempt: _Try, refusal: Refusal | None) -> float | None:
+def _was_not_heard(attempt: _Try, model: ServedModel, error: Exception) -> bool:
+    """Whether the server cannot have begun to answer.
+
+    It was not reached; or it is llama.cpp's, which now and then (1 in 100) closes a new connection in place of one
+    whose client has hung up.
+    """
+    if isinstance(error, httpx.ConnectError):
+        return True
+    again = model.kind.llama and not attempt.dropped
+    attempt.dropped = True
+    return again and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError)
+
+
+def _asked_to_wait(server: Server, name: str, model: ServedModel, refusal: Refusal) -> float | None:
+    """Seconds an overloaded server asks for; a longer wait is told, be it waited for or not."""
+    if refusal.status not in BUSY:
+        return None
+    asked_for = retry_after(refusal.headers, datetime.now(UTC))
+    if asked_for is not None and asked_for > WORTH_TELLING:
+        server.asked_to_wait(asked_for)
+        told = {"backend": name, "model": model.id, "status": refusal.status, "seconds": round(asked_for, 1)}
+        log.info("server asks to wait", extra=told)
+    return asked_for
+
+
+def _pause(attempt: _Try, asked_for: float | None) -> float | None:
     """Seconds to wait before it is asked for again; None when it is not to be.
 
     Never once something was shown, and never when the wait would outlast the deadline of the first token.
     """
-    if attempt.shown or attempt.left <= 0 or (refusal is not None and refusal.status not in BUSY):
+    if not attempt.may_go_on or attempt.left <= 0:
         return None
-    asked_for = retry_after(refusal.headers, datetime.now(UTC)) if refusal is not None else None
     wait = pause(attempt.number, asked_for)
     if asyncio.get_running_loop().time() + wait >= attempt.deadline:
         return None
@@ -186,14 +234,12 @@ def _again(attempt: _Try, refusal: Refusal | None) -> float | None:
     return wait
 
 
-def _judged(server: Server, name: str, model: ServedModel, refusal: Refusal) -> BackendError:
-    """The class of a refusal; what a server repeats of a secret is struck out."""
-    refusal = replace(refusal, message=server.scrub(refusal.message))
+def _judged(server: Server, name: str, model: ServedModel, refusal: Refusal, asked_for: float | None) -> BackendError:
+    """The class of a refusal."""
     server.check(refusal)
-    asked_for = retry_after(refusal.headers, datetime.now(UTC))
-    if refusal.status in BUSY and asked_for is not None:
+    if asked_for is not None:
         return BackendUnavailable(
-            f"{name}: {server.where} asks to come back in {asked_for:.0f} s", remedy="wait, or use another model"
+            f"{name}: {server.where} asks to come back in {ceil(asked_for)} s", remedy="wait, or use another model"
         )
     error = refused(model.id, refusal, server=server.where)
     if isinstance(error, ContextExceeded):
@@ -206,7 +252,7 @@ async def _lost(server: Server, name: str, model: ServedModel, error: Exception)
     reached = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
     if reached and await server.answers(within=RETURN_SECONDS):
         return ModelCrashed(
-            f"{model.id} broke off: {server.where} dropped the connection", detail=server.scrub(repr(error))
+            f"{model.id} broke off: {server.where} dropped the connection", detail=server.secrets.describe(error)
         )
     if server.closed:
         return ModelCrashed(f"{name} was closed while {model.id} answered")

@@ -14,6 +14,10 @@ from mai_backends.wire.errors import WireError
 __all__ = ["Resident", "known", "residents"]
 
 
+_FOR_EVER = 1e9
+"""Seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resident:
     """A model in memory; ``expires_in`` seconds of idleness its server unloads it."""
@@ -55,5 +59,6 @@ def _is_ready(row: object) -> bool:
 
 def _resident(row: Mapping[str, Any]) -> Resident:
     ttl = row.get("ttl")
-    idle = float(ttl) if isinstance(ttl, int | float) and not isinstance(ttl, bool) and ttl > 0 else None
-    return Resident(row["model"], idle)
+    if isinstance(ttl, int | float) and not isinstance(ttl, bool) and 0 < ttl < _FOR_EVER:
+        return Resident(row["model"], float(ttl))
+    return Resident(row["model"])

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-__all__ = ["pause", "retry_after"]
+__all__ = ["MOST_REQUESTS", "pause", "retry_after"]
+
+MOST_REQUESTS = 3
+"""For one question, whatever they are sent anew for: a server with too much to do is not helped by more."""
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 8.0

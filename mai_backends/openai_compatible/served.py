@@ -11,6 +11,7 @@ from mai_backends.openai_compatible.counting import Tokenizer
 from mai_backends.openai_compatible.kinds import Kind
 from mai_backends.openai_compatible.listing import props_path
 from mai_backends.openai_compatible.server import Server
+from mai_backends.windows import believable
 
 __all__ = ["ServedModel"]
 
@@ -56,7 +57,6 @@ class ServedModel:
 
     def learn(self, props: Mapping[str, Any]) -> None:
         """Take to heart what llama.cpp's server behind a router said; nothing when something else is behind it."""
-        window = props.get("served_context")
-        if isinstance(window, int) and window > 0:
+        if window := believable(props.get("served_context")):
             self.window = window
             self.kind = Kind.LLAMA_SERVER

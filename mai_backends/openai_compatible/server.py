@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +16,13 @@ from mai_backends.openai_compatible.options import OpenAICompatibleOptions
 from mai_backends.secrets import read_secret
 from mai_backends.wire.bodies import encode, parse_json
 from mai_backends.wire.errors import Refusal, Refused, Unreadable
+from mai_backends.wire.secrecy import Secrets
 from mai_backends.wire.stream import read_body, send
 from mai_core.errors import AccessDenied, BackendUnavailable, SettingsError
 
 __all__ = ["Answer", "Server"]
 
-DENIED = frozenset({401, 403})
+LIST = "/v1/models"
 LOOK_SECONDS = 0.1
 _SOURCES = ("env:", "keyring:")
 
@@ -37,15 +39,17 @@ class Server:
     """The server behind ``options.base_url``; ``name`` is the backend's, for errors.
 
     The key is read when it is first needed and kept in the client's headers alone. No redirect is followed: the key
-    goes to the host it was meant for and to no other.
+    goes to the host it was meant for and to no other. ``secrets`` learns it, for whoever words errors.
     """
 
-    def __init__(self, name: str, options: OpenAICompatibleOptions) -> None:
+    def __init__(self, name: str, options: OpenAICompatibleOptions, secrets: Secrets | None = None) -> None:
         self._name = name
         self._options = options
+        self._secrets = secrets or Secrets()
         self._http: httpx.AsyncClient | None = None
         self._reading: asyncio.Task[dict[str, str]] | None = None
-        self._secrets: tuple[str, ...] = ()
+        self._answered = False
+        self._wait_ends = 0.0
         self._closed = False
 
     @property
@@ -58,6 +62,15 @@ class Server:
     def closed(self) -> bool:
         """Whether ``close`` was called."""
         return self._closed
+
+    @property
+    def asks_to_wait(self) -> float:
+        """Seconds it still asks to be left alone; 0 when it does not."""
+        return max(0.0, self._wait_ends - time.monotonic())
+
+    def asked_to_wait(self, seconds: float) -> None:
+        """It asks to be left alone for so long."""
+        self._wait_ends = max(self._wait_ends, time.monotonic() + seconds)
 
     async def ask(self, path: str, body: dict[str, Any] | None = None, *, seconds: float) -> Answer:
         """GET, or POST with a body: a path of the protocol, from ``/v1/`` on, or one of the server's own.
@@ -75,17 +88,21 @@ class Server:
         try:
             async with asyncio.timeout_at(began + seconds):
                 response = await send(http, request)
+                self._answered = True
                 try:
                     received = await read_body(response)
                 finally:
                     await response.aclose()
         except TimeoutError as error:
-            raise BackendUnavailable(f"{self._name}: {self.where} did not answer within {seconds:g} s") from error
+            how = "stopped answering: nothing came" if self._answered else "did not answer"
+            raise BackendUnavailable(
+                f"{self._name}: {self.where} {how} within {seconds:g} s", remedy="restart the server there"
+            ) from error
         except (httpx.HTTPError, RuntimeError) as error:  # the latter of a client that was closed meanwhile
             raise self.unreachable(error) from error
         if not response.is_success:
-            refusal = Refusal.of_body(response.status_code, received, dict(response.headers))
-            self.check(refusal)
+            refusal = Refusal.of_body(response.status_code, received, dict(response.headers), scrub=self._secrets.scrub)
+            self.check(refusal, listing=path == LIST)
             raise Refused(refusal)
         try:
             return Answer(parse_json(received), response.headers)
@@ -102,7 +119,7 @@ class Server:
         until = clock() + within
         while not self._closed and (left := until - clock()) > 0:
             try:
-                await self.ask("/v1/models", seconds=left)
+                await self.ask(LIST, seconds=left)
             except (AccessDenied, Refused, Unreadable):
                 return True
             except BackendUnavailable:
@@ -111,9 +128,12 @@ class Server:
                 return True
         return False
 
-    def check(self, refusal: Refusal) -> None:
-        """Raise ``AccessDenied`` for a refused key and ``BackendUnavailable`` for an address that moved."""
-        if refusal.status in DENIED:
+    def check(self, refusal: Refusal, *, listing: bool = False) -> None:
+        """Raise ``AccessDenied`` for a refused key and ``BackendUnavailable`` for an address that moved.
+
+        403 speaks of the key only where it may not even see the list: else it is one model that it may not use.
+        """
+        if refusal.status == 401 or (refusal.status == 403 and listing):
             spec = self._options.api_key
             if spec:
                 raise AccessDenied(
@@ -133,21 +153,22 @@ class Server:
         """What a failed connection means."""
         if self._closed:
             return BackendUnavailable(f"{self._name} is closed")
-        said = self.scrub(repr(error))
+        said = self._secrets.describe(error)
         if "CERTIFICATE_VERIFY_FAILED" in said:
             return BackendUnavailable(
                 f"{self._name}: the certificate of {self.where} cannot be verified",
                 remedy="set SSL_CERT_FILE to the authority that signed it",
                 detail=said,
             )
-        how = "took up no connection" if isinstance(error, httpx.ConnectTimeout) else "does not answer"
+        how = "stopped answering" if self._answered else "does not answer"
+        if isinstance(error, httpx.ConnectTimeout):
+            how = "took up no connection"
         return BackendUnavailable(f"{self._name}: {self.where} {how}", remedy="start the server there", detail=said)
 
-    def scrub(self, text: str) -> str:
-        """The text without any secret a server might have repeated."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+    @property
+    def secrets(self) -> Secrets:
+        """What it is shown, and may repeat."""
+        return self._secrets
 
     async def client(self, *, seconds: float) -> httpx.AsyncClient:
         """The connections.
@@ -196,7 +217,7 @@ class Server:
         if options.api_key:
             secrets.append(read_secret(options.api_key, who=f"backends.{self._name}.api_key"))
             headers["Authorization"] = f"Bearer {secrets[-1]}"
-        self._secrets = tuple(secrets)
+        self._secrets.learn(secrets)
         return {**headers, "Content-Type": "application/json", "Accept-Encoding": "identity"}
 
     def _open(self, headers: dict[str, str]) -> httpx.AsyncClient:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mai_backends.openai_compatible.failures import failed_load
 from mai_backends.openai_compatible.server import Server
 from mai_backends.wire.errors import Refused, Unreadable
@@ -24,8 +22,7 @@ async def warm(server: Server, key: str, *, seconds: float) -> None:
     try:
         await server.ask("/v1/chat/completions", body, seconds=seconds)
     except Refused as error:
-        refusal = replace(error.refusal, message=server.scrub(error.refusal.message))
-        raise failed_load(key, refusal, server=server.where) from error
+        raise failed_load(key, error.refusal, server=server.where) from error
     except Unreadable:
         return  # an answer all the same
     except AccessDenied:

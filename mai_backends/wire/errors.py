@@ -9,7 +9,7 @@ WireError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,8 +27,10 @@ class Refusal:
     status     HTTP status; 0 when it came within a stream
     message    its first line, cut to a length a person reads
     type, code as far as the server gives them, as text
-    fields     the error object as it came
+    fields     the error object as it came, but for its texts
     headers    of the response, names in lower case
+
+    Both ways to make one take a function that strikes secrets out of texts, before any is cut.
     """
 
     status: int
@@ -39,16 +41,30 @@ class Refusal:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of_body(cls, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Refusal:
+    def of_body(
+        cls,
+        status: int,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        scrub: Callable[[str], str] = str,
+    ) -> Refusal:
         """From the body of a response: any shape in use, or the text itself."""
         try:
             content = parse_json(body)
         except ValueError:
-            content = body[:_LONGEST_MESSAGE].decode("utf-8", "replace")
-        return cls.of(content, status=status, headers=headers)
+            content = body.decode("utf-8", "replace")
+        return cls.of(content, status=status, headers=headers, scrub=scrub)
 
     @classmethod
-    def of(cls, content: object, *, status: int = 0, headers: Mapping[str, str] | None = None) -> Refusal:
+    def of(
+        cls,
+        content: object,
+        *,
+        status: int = 0,
+        headers: Mapping[str, str] | None = None,
+        scrub: Callable[[str], str] = str,
+    ) -> Refusal:
         """From ``{"error": {...}}``, ``{"error": "..."}``, ``{"message": ...}``, ``{"detail": ...}`` or a text.
 
         Of a list the first counts.
@@ -62,14 +78,17 @@ class Refusal:
             said = error.get("message") or _detail(error.get("detail"))
         else:
             fields, said = {}, error
-        message = _line(said)
+        message = _line(said, scrub)
         return cls(
             status=status,
             message=message,
-            type=_line(fields.get("type")),
-            code=_line(fields.get("code")),
-            fields={**fields, "message": message},
-            headers={name.lower(): value for name, value in (headers or {}).items()},
+            type=_line(fields.get("type"), scrub),
+            code=_line(fields.get("code"), scrub),
+            fields={
+                **{name: scrub(value) if isinstance(value, str) else value for name, value in fields.items()},
+                "message": message,
+            },
+            headers={name.lower(): scrub(value) for name, value in (headers or {}).items()},
         )
 
 
@@ -111,8 +130,8 @@ def _detail(detail: object) -> object:
     return first
 
 
-def _line(said: object) -> str:
+def _line(said: object, scrub: Callable[[str], str]) -> str:
     if said is None or isinstance(said, dict | list):
         return ""
     lines = str(said).strip().splitlines()
-    return lines[0][:_LONGEST_MESSAGE] if lines else ""
+    return scrub(lines[0])[:_LONGEST_MESSAGE] if lines else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,13 +25,16 @@ class ReplyReader:
     finished      whether the model has said why it stopped; usage may still follow
     tokens        chunks so far that held something the model wrote, also pieces of tool calls, which are no event yet
     prompt_read   tokens of the prompt the engine has read, where it tells
+
+    ``scrub`` strikes secrets out of errors.
     """
 
-    def __init__(self, options: GenerationOptions) -> None:
+    def __init__(self, options: GenerationOptions, *, scrub: Callable[[str], str] = str) -> None:
         self.finished = False
         self.tokens = 0
         self.prompt_read = 0
         self._options = options
+        self._scrub = scrub
         self._finish = ""
         self._usage = Usage()
         self._timed = False
@@ -40,7 +43,7 @@ class ReplyReader:
     def read(self, chunk: Mapping[str, Any]) -> list[GenerationEvent]:
         """The events in a chunk. Raises ``Refused`` for an error in it."""
         if chunk.get("error"):
-            raise Refused(Refusal.of(chunk))
+            raise Refused(Refusal.of(chunk, scrub=self._scrub))
         self._measure(chunk)
         events: list[GenerationEvent] = []
         choices = chunk.get("choices")
@@ -59,7 +62,7 @@ class ReplyReader:
 
     def _choose(self, choice: Mapping[str, Any], events: list[GenerationEvent]) -> None:
         if choice.get("error"):
-            raise Refused(Refusal.of(choice))
+            raise Refused(Refusal.of(choice, scrub=self._scrub))
         delta = choice.get("delta") or choice.get("message")
         if isinstance(delta, dict):
             before = len(events)

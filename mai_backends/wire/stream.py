@@ -31,27 +31,34 @@ _DONE = "[DONE]"
 
 
 async def stream_reply(
-    http: httpx.AsyncClient, request: httpx.Request, options: GenerationOptions, *, deadline: float | None = None
+    http: httpx.AsyncClient,
+    request: httpx.Request,
+    options: GenerationOptions,
+    *,
+    deadline: float | None = None,
+    again: bool = True,
+    scrub: Callable[[str], str] = str,
 ) -> AsyncGenerator[GenerationEvent, None]:
     """A reply, event by event, up to its one ``ReplyEnd``. Closing it closes the connection, which stops the engine.
 
     ``deadline`` is the loop's time for the first token, ``options.first_token_deadline`` from now unless given. A sign
     of life is what the model writes, and what an engine tells of its progress with the prompt; comments that keep a
-    connection alive are none, as a person still waits.
+    connection alive are none, as a person still waits. ``again`` is what ``send`` does by itself when a connection is
+    dropped; ``scrub`` strikes secrets out of what the server says.
 
     Raises a ``WireError``, and lets ``httpx.TransportError`` through: what that means only who knows the server can
     say.
     """
     watch = _Watch(asyncio.get_running_loop().time, options, deadline)
-    reader = ReplyReader(options)
+    reader = ReplyReader(options, scrub=scrub)
     try:
         async with asyncio.timeout_at(watch.deadline):
-            response = await send(http, request)
+            response = await send(http, request) if again else await http.send(request, stream=True)
         try:
             if not response.is_success:
                 async with asyncio.timeout_at(watch.deadline):
                     body = await read_body(response)
-                raise Refused(Refusal.of_body(response.status_code, body, dict(response.headers)))
+                raise Refused(Refusal.of_body(response.status_code, body, dict(response.headers), scrub=scrub))
             async with aclosing(_data(response)) as events:
                 while (data := await _next(events, watch)) is not None:
                     if data == _DONE:

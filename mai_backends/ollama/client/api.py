@@ -12,26 +12,32 @@ from ollama import AsyncClient
 
 from mai_backends.ollama.client.errors import Lost, Refused, Unreadable
 from mai_backends.ollama.client.lines import LONGEST_LINE, as_object, objects
+from mai_backends.wire.secrecy import Secrets
 
 __all__ = ["Api", "Reply"]
 
 LARGEST_ANSWER = 64 << 20
 """Bytes of an answer that is not streamed."""
+_LONGEST_REASON = 500
 
 
 class Reply:
-    """A stream of a chat. Closing it closes the connection, which stops the server."""
+    """A stream of a chat. Closing it closes the connection, which stops the server.
 
-    def __init__(self, response: httpx.Response) -> None:
+    Errors hold none of the ``secrets``.
+    """
+
+    def __init__(self, response: httpx.Response, *, secrets: Secrets) -> None:
         self._response = response
+        self._secrets = secrets
         self._lines = objects(_chunks(response))
 
     async def next(self) -> dict[str, Any] | None:
         """The next line; None when the stream ended. Raises ``Refused``, ``Unreadable`` or ``Lost``."""
-        with _translated():
+        with _translated(self._secrets):
             line = await anext(self._lines, None)
         if line is not None and "error" in line:
-            raise Refused(200, _text(line["error"]))
+            raise Refused(200, self._secrets.scrub(_text(line["error"])))
         return line
 
     async def aclose(self) -> None:
@@ -47,10 +53,12 @@ class Api(AsyncClient):
     level, reject a whole list for one row, split lines at separators that stand within strings, and read without
     bound. So addressing, headers and connections are the official client's, and the bodies are JSON both ways.
 
-    Methods raise ``Refused``, ``Unreadable`` or ``Lost``. None has a deadline of its own.
+    Methods raise ``Refused``, ``Unreadable`` or ``Lost``, which hold none of the ``secrets``. None has a deadline of
+    its own.
     """
 
-    def __init__(self, url: str, *, headers: Mapping[str, str], through_proxies: bool) -> None:
+    def __init__(self, url: str, *, headers: Mapping[str, str], secrets: Secrets, through_proxies: bool) -> None:
+        self._secrets = secrets
         super().__init__(
             host=url,
             headers=headers,
@@ -90,12 +98,12 @@ class Api(AsyncClient):
     async def reply(self, body: Mapping[str, Any]) -> Reply:
         """Begin a reply; returns with its first bytes on the way."""
         request = self._client.build_request("POST", "/api/chat", content=_encoded(body))
-        with _translated():
+        with _translated(self._secrets):
             response = await self._client.send(request, stream=True)
             if response.status_code != httpx.codes.OK:
                 async with aclosing(response):
-                    raise Refused(response.status_code, _reason(await _whole(response, LONGEST_LINE)))
-        return Reply(response)
+                    raise Refused(response.status_code, _reason(await _whole(response, LONGEST_LINE), self._secrets))
+        return Reply(response, secrets=self._secrets)
 
     async def hang_up(self) -> None:
         """Close all connections."""
@@ -103,26 +111,26 @@ class Api(AsyncClient):
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         content = None if body is None else _encoded(body)
-        with _translated():
+        with _translated(self._secrets):
             async with self._client.stream(method, path, content=content) as response:
                 whole = await _whole(response, LARGEST_ANSWER)
         if response.status_code != httpx.codes.OK:
-            raise Refused(response.status_code, _reason(whole))
+            raise Refused(response.status_code, _reason(whole, self._secrets))
         answer = as_object(whole)
         if "error" in answer:
-            raise Refused(response.status_code, _text(answer["error"]))
+            raise Refused(response.status_code, self._secrets.scrub(_text(answer["error"])))
         return answer
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(secrets: Secrets) -> Iterator[None]:
     try:
         yield
     except httpx.DecodingError as error:
         raise Unreadable("bytes in another encoding than it said") from error
     except httpx.RequestError as error:
         connected = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
-        raise Lost(repr(error), connected=connected) from error
+        raise Lost(secrets.describe(error), connected=connected) from error
 
 
 async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
@@ -153,14 +161,14 @@ def _rows(answer: Mapping[str, Any]) -> list[Any]:
     return rows
 
 
-def _reason(body: bytes) -> str:
+def _reason(body: bytes, secrets: Secrets) -> str:
     """What an answer that is an error says; a proxy in front of the server may answer in HTML or with nothing."""
     try:
         answer = as_object(body)
     except Unreadable:
-        return body[:500].decode("utf-8", "replace").strip()
-    return _text(answer.get("error", ""))
+        return secrets.scrub(body.decode("utf-8", "replace"))[:_LONGEST_REASON].strip()
+    return secrets.scrub(_text(answer.get("error", "")))
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)[:500]
+    return value if isinstance(value, str) else json.dumps(value)

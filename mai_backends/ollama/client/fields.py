@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["NANOSECONDS", "mapping", "number", "text", "texts"]
+from mai_backends.windows import believable
+
+__all__ = ["NANOSECONDS", "mapping", "number", "text", "texts", "window"]
 
 NANOSECONDS = 1e9
 _LARGEST = 1 << 60
@@ -29,6 +31,11 @@ def number(row: Mapping[str, Any], key: str) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST else 0
+
+
+def window(row: Mapping[str, Any], key: str) -> int:
+    """The tokens of a context window, else 0."""
+    return believable(row.get(key))
 
 
 def mapping(row: Mapping[str, Any], key: str) -> Mapping[str, Any]:

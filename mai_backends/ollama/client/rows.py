@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from mai_backends.ollama.client.fields import mapping, number, text, texts
+from mai_backends.ollama.client.fields import mapping, number, text, texts, window
 
 __all__ = ["Installed", "Running", "installed", "running"]
 
@@ -74,7 +74,7 @@ def _installed(row: dict[str, Any]) -> Installed | None:
         family=text(details, "family"),
         parameters=text(details, "parameter_size"),
         quantisation=text(details, "quantization_level"),
-        context=number(details, "context_length"),
+        context=window(details, "context_length"),
         capabilities=None if capabilities is None else frozenset(capabilities),
         passed_on_to=_passed_on_to(row, name),
     )
@@ -90,7 +90,7 @@ def _running(row: dict[str, Any]) -> Running | None:
         digest=text(row, "digest"),
         size=size,
         on_devices=min(size, number(row, "size_vram")),
-        context=number(row, "context_length"),
+        context=window(row, "context_length"),
         expires_at=_moment(text(row, "expires_at")),
     )
 

@@ -48,7 +48,7 @@ FAILURES: Mapping[Fault, Row] = {
         seconds=1.0,
     ),
     Fault.HANGS_AT_CONNECT: Row(
-        does="its models are out",
+        does="its models are out, and the person is told that something listens there and does not answer",
         error=BackendUnavailable,
         noticed="0.5 s on this machine, 3 s on another or when it has answered before",
         seconds=1.0,

@@ -256,13 +256,18 @@ async def test_an_old_server_does_not_tell_the_window(server: OllamaStandIn, tmp
 
 async def test_closing_does_not_wait_for_what_others_use(server: OllamaStandIn, tmp_path: Path) -> None:
     server.models[KEY] = replace(server.models[KEY], token_seconds=0.1, reply_tokens=400)
-    async with backend_for(server, tmp_path) as theirs:
+    asked = {
+        "model": KEY,
+        "messages": [{"role": "user", "content": "hi"}],
+        "options": {"num_ctx": 2048},
+        "shift": False,
+    }
+    async with httpx.AsyncClient(trust_env=False, timeout=None) as theirs:
         async with backend_for(server, tmp_path) as mine:
             await load(mine)
-            borrowed = await load(theirs)
-            assert not borrowed.owned
-            reply = asyncio.create_task(collect(theirs, borrowed.instance, options=GenerationOptions()))
+            reply = asyncio.create_task(theirs.post(f"{server.url}/api/chat", json=asked))
             assert await settled(lambda: server.generating == 1)
+            assert len(server.loads) == 1
             began = time.monotonic()
         assert time.monotonic() - began < 15.0
         assert not reply.done()

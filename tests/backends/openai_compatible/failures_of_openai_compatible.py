@@ -44,7 +44,8 @@ FAILURES: Mapping[Fault, Row] = {
         seconds=1.0,
     ),
     Fault.HANGS_AT_CONNECT: Row(
-        does="Offers none of its models; asks again every 30 s.",
+        does="Offers none of its models, and says that something listens there and does not answer; asks again every "
+        "30 s.",
         error=BackendUnavailable,
         noticed="0.5 s, from another machine 3 s",
         seconds=1.5,

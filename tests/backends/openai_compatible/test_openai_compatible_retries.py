@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openai_serving import backend_for, end_of, reply, text_of
 
+from mai_backends.openai_compatible import retrying
 from mai_backends.openai_compatible.failures import failed_load, refused, window_told
 from mai_backends.openai_compatible.retrying import LONGEST_PAUSE, pause, retry_after
 from mai_backends.wire.errors import Refusal
 from mai_core.errors import (
+    AccessDenied,
     BackendError,
     BackendUnavailable,
     ContextExceeded,
@@ -26,6 +31,7 @@ from mai_core.errors import (
     OutOfMemory,
 )
 from mai_core.policy.messages import Message, Role
+from mai_core.policy.models import LoadPlan
 from tests.standins.openai import Flavour, OpenAIStandIn, StandInModel
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -64,7 +70,7 @@ def test_pauses_double_up_to_a_bound() -> None:
     assert pause(0, 7.0) == 7.0
 
 
-@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest.mark.parametrize("status", [429, 503])
 async def test_what_passes_by_itself_is_waited_for(status: int) -> None:
     with OpenAIStandIn() as stand_in:
         backend = backend_for(stand_in.url)
@@ -84,7 +90,148 @@ async def test_a_wait_beyond_the_deadline_is_told_instead() -> None:
         with pytest.raises(BackendUnavailable, match="come back in 40 s"):
             await reply(backend, first_token_deadline=30.0)
         assert time.monotonic() - began < 15.0, "it waited for the deadline"
+        assert backend.note.endswith("asks to wait 40 s")
         await backend.close()
+
+
+async def test_a_wait_is_told_while_it_lasts(caplog: pytest.LogCaptureFixture) -> None:
+    with OpenAIStandIn() as stand_in:
+        backend = backend_for(stand_in.url)
+        await backend.models()
+        assert "asks to wait" not in backend.note
+        stand_in.refusals = [(429, {"Retry-After": "25"}, BUSY)]
+        with caplog.at_level(logging.INFO, "mai.openai-compatible"):
+            asking = asyncio.ensure_future(reply(backend))
+            await eventually(lambda: "asks to wait" in backend.note)
+        assert backend.note.startswith("llama-server at http://127.0.0.1:")
+        assert 0 < int(backend.note.split()[-2]) <= 25
+        (record,) = [record for record in caplog.records if record.message == "server asks to wait"]
+        assert (record.levelname, record.backend, record.model) == ("INFO", "mine", "tiny")  # type: ignore[attr-defined]
+        assert (record.seconds, record.status) == (25.0, 429)  # type: ignore[attr-defined]
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await backend.close()
+
+
+async def test_a_short_wait_is_nothing_to_tell(caplog: pytest.LogCaptureFixture) -> None:
+    with OpenAIStandIn() as stand_in:
+        backend = backend_for(stand_in.url)
+        stand_in.refusals = [(503, {"Retry-After": "0.1"}, BUSY)]
+        with caplog.at_level(logging.INFO, "mai.openai-compatible"):
+            assert await reply(backend)
+        assert [record for record in caplog.records if record.message == "server asks to wait"] == []
+        assert "asks to wait" not in backend.note
+        await backend.close()
+
+
+def questions(stand_in: OpenAIStandIn) -> list[dict[str, Any]]:
+    return [body for path, body in stand_in.calls if path == "POST /v1/chat/completions"]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_no_question_is_asked_more_than_three_times(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.01)
+    with OpenAIStandIn() as stand_in:
+        backend = backend_for(stand_in.url)
+        stand_in.refusals = [(status, {}, BUSY)] * 9
+        with pytest.raises(BackendUnavailable):
+            await reply(backend)
+        assert len(questions(stand_in)) == 3
+        await backend.close()
+
+
+@pytest.mark.parametrize(("flavour", "times"), [(Flavour.LLAMA_SERVER, 2), (Flavour.VLLM, 1), (Flavour.OPENAI, 1)])
+async def test_what_may_have_been_heard_is_not_asked_again(
+    flavour: Flavour, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody may be paid for it. Only llama.cpp's server is known to close connections it has not read from."""
+    monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.01)
+    with OpenAIStandIn(flavour=flavour) as stand_in:
+        backend = backend_for(stand_in.url)
+        await backend.models()
+        stand_in.drops = 9
+        with pytest.raises(ModelCrashed):
+            await reply(backend)
+        assert len(questions(stand_in)) == times
+        await backend.close()
+
+
+async def test_one_dropped_connection_of_llama_cpp_is_made_up_for() -> None:
+    with OpenAIStandIn() as stand_in:
+        backend = backend_for(stand_in.url)
+        await backend.models()
+        stand_in.drops = 1
+        assert text_of(await reply(backend)).startswith("Once upon")
+        await backend.close()
+
+
+async def test_a_picky_server_is_understood_within_three_requests() -> None:
+    """Whoever refuses two fields is sent none of those it could refuse next."""
+    refused_fields = ("stream_options", "seed", "temperature", "top_p")
+    with OpenAIStandIn(flavour=Flavour.OPENAI) as stand_in:
+        backend = backend_for(stand_in.url)
+        await backend.models()
+        stand_in.refuses = refused_fields
+        assert text_of(await reply(backend, seed=1, stop=("END",))).startswith("Once upon")
+        assert len(questions(stand_in)) == 3
+        assert questions(stand_in)[-1]["stop"] == ["END"]
+        assert not set(refused_fields) & set(questions(stand_in)[-1])
+        await backend.close()
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_model_that_may_not_be_used_costs_itself(status: int) -> None:
+    with OpenAIStandIn([StandInModel(key="tiny"), StandInModel(key="other")], flavour=Flavour.VLLM) as stand_in:
+        backend = backend_for(stand_in.url)
+        await backend.models()
+        stand_in.refusals = [(status, {}, {"error": {"message": "not for you"}})]
+        with pytest.raises(ModelLoadError, match="not for you"):
+            await reply(backend)
+        assert text_of(await reply(backend, instance="other"))
+        assert len(await backend.models()) == 2
+        await backend.close()
+
+
+async def test_a_model_that_may_not_be_loaded_costs_itself() -> None:
+    with OpenAIStandIn(flavour=Flavour.LLAMA_SWAP) as stand_in:
+        backend = backend_for(stand_in.url)
+        (model,) = await backend.models()
+        stand_in.refusals = [(403, {}, {"error": "not for you"})]
+        with pytest.raises(ModelLoadError, match="not for you"):
+            await backend.load(model, LoadPlan(context=512))
+        await backend.close()
+
+
+async def test_tokens_that_may_not_be_counted_are_estimated() -> None:
+    with OpenAIStandIn() as stand_in:
+        backend = backend_for(stand_in.url)
+        await backend.models()
+        stand_in.forbids = ("/tokenize",)
+        assert await backend.count_tokens("tiny", ["word " * 100])
+        asked = len(stand_in.calls)
+        assert await backend.count_tokens("tiny", ["word " * 100])
+        assert len(stand_in.calls) == asked, "it is asked no more"
+        await backend.close()
+
+
+async def test_a_list_that_may_not_be_seen_means_the_key() -> None:
+    with OpenAIStandIn() as stand_in:
+        backend = backend_for(stand_in.url)
+        stand_in.forbids = ("/v1/models",)
+        with pytest.raises(AccessDenied):
+            await backend.models()
+        stand_in.forbids = ()
+        await backend.models()
+        stand_in.refusals = [(401, {}, {"error": {"message": "expired"}})]
+        with pytest.raises(AccessDenied):
+            await reply(backend)
+        await backend.close()
+
+
+async def eventually(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not holds():
+            await asyncio.sleep(0.01)
 
 
 async def test_after_so_many_retries_it_is_told() -> None:
@@ -97,7 +244,7 @@ async def test_after_so_many_retries_it_is_told() -> None:
         await backend.close()
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 500])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 500, 502, 504])
 async def test_what_does_not_pass_is_not_asked_again(status: int) -> None:
     with OpenAIStandIn() as stand_in:
         backend = backend_for(stand_in.url)
@@ -108,7 +255,8 @@ async def test_what_does_not_pass_is_not_asked_again(status: int) -> None:
         await backend.close()
 
 
-async def test_a_server_that_restarts_is_waited_for() -> None:
+async def test_a_server_that_restarts_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying, "FIRST_PAUSE", 2.0)
     with OpenAIStandIn() as stand_in:
         backend = backend_for(stand_in.url)
         await backend.models()
@@ -187,6 +335,8 @@ async def test_a_window_without_room_for_all_that_was_asked_for() -> None:
         (500, "Compute error.", ModelCrashed),
         (0, "Model was unloaded while the request was still in queue", ModelCrashed),
         (404, "The model `x` does not exist.", ModelLoadError),
+        (404, "Not Found", ModelLoadError),
+        (403, "You must agree to its licence first", ModelLoadError),
         (400, "Invalid model name passed in model=x", ModelLoadError),
         (502, "Bad gateway", BackendUnavailable),
         (500, "something", GenerationError),
@@ -204,6 +354,7 @@ def test_words_and_what_they_mean(status: int, message: str, error: type[Backend
     ("status", "message", "error"),
     [
         (404, "no", ModelFileError),
+        (403, "no", ModelLoadError),
         (400, "could not find suitable inference handler for m", ModelFileError),
         (400, "Model loading was stopped due to insufficient system resources.", OutOfMemory),
         (502, "unable to start process: exited prematurely", ModelLoadError),

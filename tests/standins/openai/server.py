@@ -29,6 +29,9 @@ class OpenAIStandIn(ServerThread):
     behind          of a router: the kind of server it starts, which it passes questions on to
     fault           what goes wrong now
     refusals        answers to the coming chat requests: status, headers, content
+    drops           how many of the coming chat requests are answered by a closed connection
+    refuses         fields of a chat request, of which the first that is there is refused
+    forbids         paths that are answered with 403
     redirect        where every request is sent on to, when set
     calls           what was asked: method and path, and the body; ``headers`` of the last request
     generating      replies being written now
@@ -51,6 +54,9 @@ class OpenAIStandIn(ServerThread):
         self.behind: Flavour | None = None
         self.fault: Fault | None = None
         self.refusals: list[tuple[int, dict[str, str], object]] = []
+        self.drops = 0
+        self.refuses: tuple[str, ...] = ()
+        self.forbids: tuple[str, ...] = ()
         self.redirect = ""
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.headers: dict[str, str] = {}
@@ -122,6 +128,8 @@ class OpenAIStandIn(ServerThread):
         elif self.fault is Fault.STARTS_SLOWLY and asyncio.get_running_loop().time() < self._began + self.starts_after:
             said = {"message": "Loading model", "type": "unavailable_error", "code": 503}
             await exchange.json(503, {"error": said})
+        elif path in self.forbids:
+            await exchange.json(403, {"error": {"message": "Forbidden"}})
         elif path == "/v1/chat/completions":
             await self._chat(request.json(), exchange)
         elif path == "/v1/models":
@@ -176,6 +184,13 @@ class OpenAIStandIn(ServerThread):
         if self.refusals:
             status, headers, content = self.refusals.pop(0)
             await exchange.json(status, content, **headers)
+            return
+        if self.drops:
+            self.drops -= 1
+            raise ConnectionResetError
+        if field := next((field for field in self.refuses if field in body), ""):
+            said = f"Unsupported parameter: '{field}' is not supported with this model."
+            await exchange.json(400, {"error": {"message": said, "type": "invalid_request_error", "param": field}})
             return
         model = self.models.get(str(body.get("model")))
         if model is None:
