@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -17,6 +18,9 @@ from mai_core.plugin.interfaces import GenerationEvent
 from mai_core.policy.messages import GenerationOptions, Message, Role
 
 __all__ = ["EngineClient"]
+
+COUNT_SECONDS = 30.0
+"""For all texts of a prompt together: an engine that is well counts a million characters a second, busy or not."""
 
 # The engine closes a connection that was idle for 5 s: it must not be taken up again just then.
 _LIMITS = httpx.Limits(max_keepalive_connections=2, keepalive_expiry=3.0)
@@ -65,8 +69,15 @@ class EngineClient:
             raise GenerationError(f"{self._key} sent what cannot be read: {error}") from error
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text alone; what looks like a special token counts as the characters it is written with."""
-        return [await self._count(text) if text else 0 for text in texts]
+        """Tokens of each text alone; what looks like a special token counts as the characters it is written with.
+
+        Raises ``ModelStalled`` when they are not all counted within ``COUNT_SECONDS``, or ``GenerationError``.
+        """
+        try:
+            async with asyncio.timeout(COUNT_SECONDS):
+                return [await self._count(text) if text else 0 for text in texts]
+        except TimeoutError as error:
+            raise ModelStalled(f"{self._key} has not counted tokens within {COUNT_SECONDS:g} s") from error
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+from mai_backends.embedded import client as client_module
 from mai_backends.embedded.client import EngineClient
 from mai_core.errors import ContextExceeded, GenerationError, ModelStalled
 from mai_core.plugin.interfaces import GenerationEvent
@@ -180,3 +181,11 @@ async def test_says_what_was_asked_for() -> None:
     assert (sent["seed"], sent["stop"], sent["temperature"], sent["max_tokens"]) == (7, ["END"], 0.0, -1)
     assert sent["response_format"]["json_schema"]["schema"] == {"type": "object"}
     assert "chat_template_kwargs" not in sent
+
+
+async def test_counting_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "COUNT_SECONDS", 0.2)
+    async with engine(60.0) as client:
+        with pytest.raises(ModelStalled, match=r"parrot has not counted tokens within 0\.2 s"):
+            async with asyncio.timeout(15):
+                await client.count_tokens(["one", "two"])
