@@ -106,10 +106,14 @@ def render_markdown(console: Console, text: str) -> list[str]:
 
 
 class LiveMarkdown:
-    """A reply that is drawn while it arrives. ``console`` must be a terminal; the cursor is left below the reply."""
+    """A reply that is drawn while it arrives. ``console`` must be a terminal; the cursor is left below the reply.
+
+    ``waiting`` is what the reply waits for, shown below it until it goes on.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self.waiting = ""
         self._open = ""
         self._drawn: list[str] = []
         self._gap = ""
@@ -117,11 +121,13 @@ class LiveMarkdown:
     def feed(self, text: str) -> None:
         """Add the next piece of the reply; nothing is drawn yet."""
         self._open += text
+        self.waiting = ""
 
     def draw(self) -> None:
         """Bring the terminal up to date."""
         self._finish_blocks()
-        self._paint(self._render(self._open)[-max(1, self._console.height - 2) :])
+        below = ["", self._line(self.waiting)] if self.waiting else []
+        self._paint([*self._render(self._open)[-max(1, self._console.height - 2 - len(below)) :], *below])
 
     def close(self) -> None:
         """Print what is still open for good."""
@@ -145,6 +151,12 @@ class LiveMarkdown:
 
     def _render(self, block: str) -> list[str]:
         return render_markdown(self._console, block) if block.strip() else []
+
+    def _line(self, text: str) -> str:
+        """A remark that takes one line, however narrow the terminal is."""
+        with self._console.capture() as captured:
+            self._console.print(Text(text, "dim"), no_wrap=True, overflow="ellipsis", end="")
+        return captured.get()
 
     def _paint(self, lines: list[str]) -> None:
         # The cursor rests at the end of the last drawn line, so that only lines that changed are written again.

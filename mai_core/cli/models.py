@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import ink, note, print_json, print_table, size, to_json, tokens
-from mai_core.cli.status import tell_of_faults
+from mai_core.cli.status import host_name, tell_of_faults
 from mai_core.cli.tables import table
 from mai_core.policy.selection import RejectionReason
 
@@ -38,7 +39,13 @@ _REJECTED = {
     RejectionReason.UNAVAILABLE: "not reachable",
 }
 
-_COLOURS = {"fits": "green", "smaller context": "yellow", "quantised cache": "yellow", "slow": "yellow"}
+_COLOURS = {
+    "fits": "green",
+    "smaller context": "yellow",
+    "quantised cache": "yellow",
+    "slow": "yellow",
+    "server decides": "green",
+}
 
 
 @app.command()
@@ -84,33 +91,36 @@ def models_view(rows: Iterable[ModelRow]) -> Table:
     made = table(
         *("Model", "Tier", "Size", "Context", "Fit now", "From", "Host"),
         right=("Size", "Context"),
-        wrap=("Fit now",),
+        wrap=("Fit now", "From"),
         drop=("Host", "From", "Context", "Tier"),
     )
     for row in sorted(rows, key=_place):
         best = row.best.profile
-        marks = ((" ●", "green") if row.loaded else "", (" pinned", "yellow") if row.pinned else "")
+        marks = ((" ●", "green") if row.loaded else "", (f" {_pin(row)}", "yellow") if row.pinned else "")
         made.add_row(
             ink((row.model, "cyan" if row.best.candidate else "dim"), *marks),
             best.tier.value,
             size(best.size_bytes),
             tokens(row.loaded.plan.context if row.loaded else best.max_context),
             _fit(row.best),
-            ", ".join(map(_offer, row.placements)),
-            ", ".join(dict.fromkeys(map(_host, row.placements))),
+            ", ".join(_offers(row.placements)),
+            ", ".join(dict.fromkeys(host_name(p.profile.host, remote=p.profile.remote) for p in row.placements)),
         )
     return made
 
 
-def _offer(placement: Placement) -> str:
-    """Who offers it, and whose files they are."""
-    profile = placement.profile
-    mark = " ●" if placement.loaded else ""
-    return profile.backend + ("" if profile.origin in ("", profile.backend) else f" ({profile.origin})") + mark
+def _pin(row: ModelRow) -> str:
+    """``pinned``, and on which backends where that is not on all it has."""
+    places = [p.profile.backend for p in row.placements if p.pinned]
+    return "pinned" if len(places) == len(row.placements) else f"pinned on {', '.join(places)}"
 
 
-def _host(placement: Placement) -> str:
-    return f"{placement.profile.host} (remote)" if placement.profile.remote else placement.profile.host
+def _offers(placements: Iterable[Placement]) -> Iterator[str]:
+    """Who offers it, and whose files they are, said once of neighbours that agree."""
+    for origin, group in groupby(placements, key=lambda p: p.profile.origin):
+        shown = [(p.profile.backend, " ●" if p.loaded else "") for p in group]
+        whose = "" if origin in ("", *(backend for backend, _ in shown)) else f" ({origin})"
+        yield ", ".join(backend + mark for backend, mark in shown) + whose
 
 
 def _place(row: ModelRow) -> tuple[bool, bool, bool, int, int, str]:
@@ -123,7 +133,7 @@ def _place(row: ModelRow) -> tuple[bool, bool, bool, int, int, str]:
 def _fit(placement: Placement) -> Text:
     if placement.candidate is not None:
         fit = (placement.fit, _COLOURS[placement.fit])
-        if placement.fit == "fits":
+        if placement.fit in ("fits", "server decides"):
             return ink(fit)
         return ink(fit, (f"  {tokens(placement.candidate.plan.context)} context", "dim"))
     if placement.rejection is None:

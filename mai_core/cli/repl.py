@@ -17,6 +17,7 @@ from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import get_cwidth
 
 from mai_core.cli.complete import SlashCompleter
 from mai_core.cli.output import error_line, ink, note, out
@@ -62,6 +63,9 @@ class Repl:
         self._told: set[str] = set()
         self._model: str | None = None
         self._pinned: str | None = None
+        self._meant: frozenset[str] = frozenset()
+        self._waits = False
+        self._answered: str | None = None
         self._running: asyncio.Task[Any] | None = None
         self._hinted = False
         self._keys: tuple[str, ...] = ()
@@ -117,7 +121,8 @@ class Repl:
             out().print()
             view = TurnView(markdown=self._markdown, told=self._told)
             reply = await show_turn(self._mai.stream(text.removeprefix("/") if text.startswith("//") else text), view)
-            self._model = reply.message.model or self._model
+            self._model = self._answered = reply.message.model or self._model
+            self._waits = self._answered not in self._meant
             out().print()
         if text.startswith("/"):
             await self._look_around()
@@ -167,18 +172,30 @@ class Repl:
         with suppress(MaiError):
             rows = await self._mai.models()
             self._keys = tuple(p.profile.key for row in rows for p in row.placements if p.profile.installed)
-            self._pinned = next((row.model for row in rows if row.pinned), None)
+            meant = [p for row in rows for p in row.placements if p.pinned]
+            pinned = (await self._mai.get_status()).pinned
+            if pinned != self._pinned:
+                self._answered = None
+            self._pinned, self._meant = pinned, frozenset(p.profile.key for p in meant)
+            self._waits = not any(p.candidate for p in meant)
             self._model = self._model or next((row.model for row in rows if row.loaded), None)
             self._session.app.invalidate()
 
     def _toolbar(self) -> FormattedText:
-        if self._pinned:
-            return FormattedText(
-                [("class:bottom-toolbar.pin", f"{self._pinned} (pinned)"), ("", "  /auto releases it")]
-            )
-        if self._model:
-            return FormattedText([("class:bottom-toolbar.model", self._model), ("", "  /why")])
-        return FormattedText([("", "/help")])
+        """Who answers, and whom the person wants to; the hint only where there is room for it."""
+        shown: list[tuple[str, str]] = [("class:bottom-toolbar.model", self._model)] if self._model else []
+        hint = "/why" if self._model else "/help"
+        if self._pinned is not None:
+            hint = "/auto releases it"
+            shown = [("class:bottom-toolbar.pin", f"{self._pinned} (pinned)")]
+            if self._waits and self._answered:
+                now = ("class:bottom-toolbar.model", self._answered)
+                shown = [now, ("", " for now; "), ("class:bottom-toolbar.pin", f"{self._pinned} pinned")]
+            elif self._waits:
+                shown = [("class:bottom-toolbar.pin", f"{self._pinned} (pinned, cannot run now)")]
+        told = f"{'  ' if shown else ''}{hint}"
+        room = self._session.app.output.get_size().columns - sum(get_cwidth(text) for _, text in shown)
+        return FormattedText([*shown, ("", told)] if len(told) <= room else shown)
 
 
 def _private_history(path: Path) -> History:

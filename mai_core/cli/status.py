@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from mai_core.policy.models import LoadedModel
     from mai_core.policy.resources import Host, MemoryPool
     from mai_core.runtime.status import BackendStatus, Status
 
-__all__ = ["app", "status_view", "tell_of_faults"]
+__all__ = ["app", "host_name", "status_view", "tell_of_faults"]
 
 app = new_app()
 BAR = 24
@@ -78,7 +79,7 @@ def tell_of_faults(backends: Iterable[BackendStatus]) -> None:
     for backend in backends:
         if backend.error and not backend.absent:
             named = backend.error.startswith((f"{backend.name}:", "backends."))
-            told = "; ".join(part for part in (backend.error, backend.remedy) if part)
+            told = " → ".join(part for part in (backend.error, backend.remedy) if part)
             note(told if named else f"{backend.name}: {told}", style="yellow")
 
 
@@ -109,19 +110,35 @@ def _headline(status: Status) -> Table:
 def _loaded(status: Status) -> Table:
     numbers = ("Context", "Memory", "Mapped")
     made = table("Loaded", *numbers, "Where", "By", right=numbers, drop=("Where", "Context", "By"))
-    rows = {model.instance: (model, os.getpid()) for model in status.loaded}
-    for process in status.processes:
-        rows |= {model.instance: (model, process.pid) for model in process.loaded}
-    for model, owner in rows.values():
+    for model, owner in _instances(status):
         made.add_row(
             ink((model.key, "cyan"), (" answering", "green") if model.leased else ""),
             tokens(model.plan.context),
             size(model.footprint.anonymous + sum(model.footprint.devices.values())),
             size(model.footprint.file_backed),
-            f"{model.backend}" + ("" if model.host == "local" else f" on {model.host}"),
+            model.backend + ("" if model.host == "local" else f" on {model.host}"),
             f"process {owner}" if model.owned else ink(("not Mai", "dim")),
         )
     return made
+
+
+def _instances(status: Status) -> Iterable[tuple[LoadedModel, int]]:
+    """Every model in memory once, beside the process that loaded it, or that tells of it.
+
+    An instance has its name from its backend: two backends may use the same, and so may two processes. What one
+    process loaded is to the others an instance that is not theirs.
+    """
+    notes = {process.pid: process.loaded for process in status.processes} | {os.getpid(): status.loaded}
+    told = [(model, pid) for pid, models in notes.items() for model in models]
+    owned = {(model.backend, model.instance) for model, _ in told if model.owned}
+    rows = {}
+    for model, pid in told:
+        place = model.backend, model.instance
+        if model.owned:
+            rows[*place, pid] = model, pid
+        elif place not in owned:
+            rows.setdefault((*place, 0), (model, pid))
+    return rows.values()
 
 
 def _host(host: Host, *, alone: bool) -> Table:
@@ -193,10 +210,17 @@ def _backends(status: Status) -> Group:
     made = table("Backend", "Type", "Host", "Models", "", right=("Models",), wrap=("",), drop=("Type", "Host"))
     for backend in status.backends:
         if backend.name not in missing:
-            host = f"{backend.host} (remote)" if backend.remote else backend.host
+            host = host_name(backend.host, remote=backend.remote)
             made.add_row(backend.name, backend.kind, host, *_offered(backend))
     looked_for = [ink((f"Looked for, and not running here: {', '.join(missing)}", "dim"))] if missing else []
     return Group(made, *looked_for)
+
+
+def host_name(host: str, *, remote: bool) -> str:
+    """A machine as a person calls it; one that is reached through a door of this one is still another."""
+    if not remote:
+        return host
+    return "another machine" if host == "local" else f"{host} (remote)"
 
 
 def _offered(backend: BackendStatus) -> tuple[str | Text, Text]:

@@ -9,6 +9,8 @@ import typer
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import note, print_json
+from mai_core.policy.selection import RejectionReason
+from mai_core.runtime.status import ModelRow
 
 if TYPE_CHECKING:
     from mai_core.runtime.mai import AsyncMai
@@ -50,10 +52,16 @@ def switched(pinned: str | None) -> str:
 
 
 async def obstacle(mai: AsyncMai, key: str) -> str:
-    """What keeps the pinned model from answering now, in one line; empty when nothing does."""
-    pinned = next((row for row in await mai.models() if row.pinned), None)
-    rejection = pinned.best.rejection if pinned is not None else None
+    """What keeps the pinned model from answering now, in one line; empty when nothing does.
+
+    Of a model with one placement pinned that placement counts alone, wherever else the model could run.
+    """
+    meant = [p for row in await mai.models() for p in row.placements if p.pinned]
+    rejection = ModelRow.of(meant).best.rejection if meant else None
     if rejection is None:
         return ""
     why = " → ".join(text for text in (rejection.message, rejection.remedy) if text)
-    return f"It cannot run now, so another model answers until it can: {why}"
+    if rejection.reason is RejectionReason.NOT_INSTALLED:
+        silent = [b.name for b in (await mai.get_status()).backends if b.error and not b.absent]
+        why += f"; {' and '.join(silent)} cannot be asked for it now: mai status says why" if silent else ""
+    return f"It cannot run now, so Mai chooses until it can: {why}"

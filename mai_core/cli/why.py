@@ -107,7 +107,6 @@ def _turn(decision: Decision) -> Table:
     return made
 
 
-# What is left out, from the end, where the terminal is too narrow for all.
 _COLUMNS: Mapping[str, Callable[[Candidate], str]] = {
     "Quality": lambda c: f"{c.quality:.2f}",
     "Wait": lambda c: seconds(c.wait_seconds),
@@ -120,9 +119,9 @@ _COLUMNS: Mapping[str, Callable[[Candidate], str]] = {
 
 def _candidates(decision: Decision) -> Table:
     made = table(
-        *("#", f"Order ({decision.arbiter or 'arbiter'})", "Utility", *_COLUMNS),
+        *("#", f"Order ({decision.arbiter or 'arbiter'})", "On", "Utility", *_COLUMNS),
         right=("#", "Utility", *_COLUMNS),
-        drop=tuple(_COLUMNS)[::-1],
+        drop=("Read", "Load", "Speed", "On", "Memory", "Wait", "Quality"),
     )
     places = {ranked.key: (place, ranked.utility) for place, ranked in enumerate(decision.ranking, 1)}
 
@@ -134,10 +133,16 @@ def _candidates(decision: Decision) -> Table:
         made.add_row(
             str(place or "–"),
             ink((c.key, "bold cyan" if c.key == decision.choice else "cyan"), (" ●", "green") if c.is_loaded else ""),
+            ink((_place(c), "dim")),
             f"{utility:.3f}" if place else "–",
             *(shown(c) for shown in _COLUMNS.values()),
         )
     return made
+
+
+def _place(candidate: Candidate) -> str:
+    """The engine, and the machine where that is another one."""
+    return candidate.backend + ("" if candidate.host == "local" else f" on {candidate.host}")
 
 
 def _ballot(ballot: Ballot, weighted: bool) -> Iterable[RenderableType]:
@@ -163,14 +168,20 @@ def _rejections(rejections: Iterable[Rejection]) -> Iterable[RenderableType]:
     if made.row_count:
         yield made
     if absent:
-        yield ink((f"{absent} known models are not on this disk: mai models --all", "dim"))
+        known = "1 known model is" if absent == 1 else f"{absent} known models are"
+        yield ink((f"{known} not on this disk: mai models --all", "dim"))
 
 
 def _receipt(receipt: Receipt) -> Text:
-    line = ink(("Context  ", "bold"), f"{receipt.kept} messages whole, {tokens(receipt.tokens)} tokens")
+    kept, read = _counted(receipt.kept, "message"), _counted(receipt.tokens, "token")
+    line = ink(("Context  ", "bold"), f"{kept} whole, {read}")
     if receipt.summarised or receipt.dropped:
         line.append(f"; {receipt.summarised} summarised, {receipt.dropped} left out")
-        line.append(f", {tokens(receipt.tokens_saved)} tokens saved")
+        line.append(f", {_counted(receipt.tokens_saved, 'token')} saved")
     if receipt.note:
         line.append(f"  {receipt.note}", "dim")
     return line
+
+
+def _counted(amount: int, thing: str) -> str:
+    return f"1 {thing}" if amount == 1 else f"{tokens(amount)} {thing}s"

@@ -134,6 +134,8 @@ CANDIDATES = (
 REJECTIONS = (
     Rejection(
         key=HUGE.key,
+        model=HUGE.key,
+        backend="embedded",
         reason=RejectionReason.MEMORY,
         message="needs 40.6 GiB, 3.1 GiB are free",
         remedy="free 37.5 GiB",
@@ -263,6 +265,7 @@ class ScriptedMai:
             yield "Half an answer "
             following = REMOTE.key if "far" in text else LARGE.key
             yield FellBack(SMALL.key, ModelCrashed("the model's process ended (signal 9)"), following)
+            await asyncio.sleep(0.5 if "late" in text else 0)
             yield "and the rest."
         else:
             for word in f"You said: {text}".split(" "):

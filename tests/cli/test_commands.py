@@ -76,7 +76,7 @@ def test_a_fall_back_is_told_beside_the_reply(mai: Run) -> None:
     told = mai("chat", "fall")
     assert told.out == "Half an answer and the rest.\n"
     assert told.err.count("\n") == 1
-    assert f"{LARGE.key} takes over" in told.err
+    assert f"{LARGE.key} took over" in told.err
 
 
 def test_a_prompt_of_which_the_model_saw_little_is_told(mai: Run) -> None:
@@ -152,10 +152,10 @@ def test_every_rejection_has_words_for_people() -> None:
 def test_a_pin_that_cannot_be_obeyed_is_told_at_once_and_when_another_answers(mai: Run) -> None:
     pinned = mai("switch", HUGE.key)
     assert pinned.out.startswith(f"{HUGE.key} answers from now on")
-    assert "cannot run now, so another model answers until it can: needs 40.6 GiB" in pinned.err
+    assert "cannot run now, so Mai chooses until it can: needs 40.6 GiB" in pinned.err
     told = mai("chat", "-m", HUGE.key, "overruled")
     assert told.out.startswith("You said: ")
-    assert told.err == f"{HUGE.key} cannot answer, {SMALL.key} does: needs 40.6 GiB, 3.1 GiB are free\n"
+    assert told.err == f"{HUGE.key} cannot answer, {SMALL.key} does: needs 40.6 GiB, 3.1 GiB are free → free 37.5 GiB\n"
     assert mai("switch", SMALL.key).err == ""
 
 

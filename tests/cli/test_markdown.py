@@ -79,6 +79,23 @@ def test_the_screen_ends_the_same_however_the_reply_arrives(blocks: list[str], p
 
 
 @settings(max_examples=100, deadline=None)
+@given(blocks=BLOCKS, points=st.lists(st.integers(0, 10_000), max_size=8), waits=st.sets(st.integers(0, 9)))
+def test_what_was_waited_for_leaves_no_trace(blocks: list[str], points: list[int], waits: set[int]) -> None:
+    text = "\n\n".join(blocks)
+    screen = Screen(HEIGHT)
+    live = LiveMarkdown(console(screen))
+    for place, piece in enumerate(cut(text, points)):
+        live.feed(piece)
+        live.draw()
+        if place in waits:
+            live.waiting = f"{'a model with a long name ' * 3} takes over"
+            live.draw()
+            assert [line for line in screen.lines if line][-1].endswith("…"), "in one line, below the reply"
+    live.close()
+    assert "\n".join(screen.lines).rstrip() == "\n".join(shown([text])).rstrip()
+
+
+@settings(max_examples=100, deadline=None)
 @given(blocks=BLOCKS, points=st.lists(st.integers(0, 10_000), max_size=5))
 def test_no_text_is_lost_by_cutting_it_into_blocks(blocks: list[str], points: list[int]) -> None:
     text = "\n\n".join(blocks)

@@ -87,6 +87,17 @@ def test_markdown_is_rendered(chat: Terminal) -> None:
     assert "**bold**" not in seen
 
 
+def test_a_reply_that_another_model_finishes_is_read_whole(chat: Terminal) -> None:
+    chat.prompt()
+    chat.say("fall late")
+    chat.expect("Half an answer")
+    chat.expect(f"{LARGE.key} takes over")  # below the reply, until it goes on
+    chat.expect("Half an answer and the rest.")
+    between = chat.expect(f"{SMALL.key}: the model's process ended (signal 9);")
+    assert not between.strip()
+    chat.expect(f"{LARGE.key} took over")
+
+
 def test_ctrl_c_stops_the_reply_and_not_the_program(chat: Terminal, home: Path) -> None:
     chat.prompt()
     chat.say("slow please")
