@@ -30,7 +30,9 @@ class GreedyFit:
         proposals = []
         for c in request.candidates:
             score = c.quality * RUNG_FACTOR[c.rung] * c.health
+            reason = f"quality {c.quality:.2f}, {c.rung.value}"
             if c.tokens_per_second < pace:
                 score *= (c.tokens_per_second / pace) ** 0.5
-            proposals.append(Proposal(c.key, score, f"quality {c.quality:.2f}, {c.rung.value}"))
+                reason += f", {c.tokens_per_second:.1f} tokens a second"
+            proposals.append(Proposal(c.key, score, reason))
         return proposals
