@@ -86,15 +86,6 @@ class ModelRow:
         return any(p.pinned for p in self.placements)
 
     @property
-    def pin(self) -> str | None:
-        """What is pinned: the model, or ``backend/key`` where that is one of several placements."""
-        pinned = [p.profile for p in self.placements if p.pinned]
-        if not pinned or len(pinned) == len(self.placements):
-            return self.model if pinned else None
-        key, backend = pinned[0].key, pinned[0].backend
-        return key if key.startswith(f"{backend}/") else f"{backend}/{key}"
-
-    @property
     def loaded(self) -> LoadedModel | None:
         """It in memory, wherever that is."""
         return next((p.loaded for p in self.placements if p.loaded), None)

@@ -66,6 +66,36 @@ async def test_one_placement_can_be_pinned(tmp_path: Path) -> None:
         assert one.calls
 
 
+async def test_what_is_pinned_is_said_of_each_placement(tmp_path: Path) -> None:
+    async with running(tmp_path, model("m"), others={"two": {"models": [model("m")]}}) as (mai, _, _):
+        for key, pinned in (
+            ("m", [True, True]),
+            ("two/m", [False, True]),
+            ("fake/m", [True, False]),
+            (None, [False] * 2),
+        ):
+            await mai.switch(key)
+            found = await row(mai, "m")
+            assert [p.pinned for p in found.placements] == pinned
+            assert found.pinned == any(pinned)
+
+
+async def test_a_pinned_model_whose_engine_is_down_is_remembered_to_be_on_it(tmp_path: Path) -> None:
+    others = {"two": {"models": [model("best", 0.9)]}}
+    async with running(tmp_path, model("spare"), others=others) as (mai, _, _):
+        await mai.switch("best")
+    async with running(tmp_path, model("spare"), others=others) as (mai, _, _):
+        backend(mai, "two").available = False
+        reply = await mai.process_message("hello")
+        assert reply.message.model == "spare"
+        [lost] = reply.decision.rejections
+        assert (lost.key, lost.backend, "two" in lost.message) == ("best", "two", True)
+        await mai.switch("spare")
+    async with running(tmp_path, model("spare"), others=others) as (mai, _, _):
+        assert mai.store.pinned_on("spare") == ("fake",)
+        assert mai.store.pinned_on("best") == ()
+
+
 async def test_a_backend_that_is_gone_is_left_alone_until_it_is_back(tmp_path: Path) -> None:
     others = {"two": {"models": [model("best", 0.9)]}}
     async with running(tmp_path, model("spare", 0.3), others=others) as (mai, _, _):
