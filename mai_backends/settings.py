@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from mai_core.errors import SettingsError
 from mai_core.settings.schema import slot_at
+from mai_core.settings.secrecy import NO_SECRET, WAYS, exposed
 
 __all__ = ["options_of"]
 
@@ -40,7 +41,21 @@ def options_of(model: type[Options], name: str, options: Mapping[str, Any]) -> O
         if first["type"] == "missing":
             raise SettingsError(f"{where} is not set", remedy=f"mai config set {where} VALUE") from None
         said = first["msg"].removeprefix("Value error, ")
+        if _quotes_a_secret(said, name, options):
+            raise SettingsError(f"{where}: {NO_SECRET}", remedy=WAYS) from None
         raise SettingsError(f"{where}: {said[:1].lower()}{said[1:]}") from None
+
+
+def _quotes_a_secret(said: str, name: str, options: Mapping[str, Any]) -> bool:
+    """Whether a complaint repeats a key, or who an address lets in: who checks a value may quote a part of it."""
+    for _, _, *where in exposed(options, ("backends", name)):
+        value: Any = options
+        for part in where:
+            value = value[part]
+        user_and_password = str(value).rpartition("@")[0].rpartition("/")[2]
+        if str(value) in said or (user_and_password and user_and_password in said):
+            return True
+    return False
 
 
 def _names(model: type[BaseModel], where: Sequence[str | int]) -> list[str]:
