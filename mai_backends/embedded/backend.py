@@ -12,15 +12,17 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from mai_core.errors import BackendUnavailable, ModelCrashed
+from mai_core.errors import BackendUnavailable, ModelCrashed, ModelFileError
 from mai_core.plugin.interfaces import BackendContext, FetchProgress, GenerationEvent, LoadProgress
 from mai_core.policy.messages import GenerationOptions, Message
 from mai_core.policy.models import LoadedModel, LoadPlan, ModelProfile
 
 if TYPE_CHECKING:
     from mai_backends.embedded.instance import Instance
+    from mai_backends.embedded.keeping import Kept
     from mai_backends.embedded.process import WorkerProcess
-    from mai_core.plugin.interfaces import Backend, ModelFetcher
+    from mai_backends.embedded.states import StateStore
+    from mai_core.plugin.interfaces import Backend, ModelFetcher, StateKeeper
 
 __all__ = ["EmbeddedBackend"]
 
@@ -39,6 +41,7 @@ class EmbeddedBackend:
     def __init__(self, context: BackendContext) -> None:
         from mai_backends.embedded.library import Library
         from mai_backends.embedded.options import EmbeddedOptions
+        from mai_backends.embedded.states import StateStore
         from mai_backends.settings import options_of
 
         self.name = context.name
@@ -50,6 +53,7 @@ class EmbeddedBackend:
             models_dirs=self._options.models_dirs,
             scan_other_tools=self._options.scan_other_tools,
         )
+        self._states = StateStore(context.cache_dir / "states", self._options.saved_states)
         self._instances: dict[str, Instance] = {}
         self._starting: set[WorkerProcess] = set()
         self._numbers = count(1)
@@ -117,6 +121,28 @@ class EmbeddedBackend:
         """Tokens by the model's own tokenizer."""
         return await self._instance(instance).count_tokens(texts)
 
+    async def save_state(self, instance: str, conversation: str) -> int:
+        """Keep what the engine holds of a conversation on disk, where that is worth it."""
+        found = self._instances.get(instance)
+        return await found.save_state(conversation) if found is not None else 0
+
+    async def restore_state(self, instance: str, conversation: str) -> int:
+        """Give the engine back what is kept of a conversation; returns the tokens it need not read again."""
+        found = self._instances.get(instance)
+        return await found.restore_state(conversation) if found is not None else 0
+
+    async def forget_state(self, conversation: str) -> None:
+        """Delete what is kept of a conversation."""
+        from mai_backends.embedded.states import digest
+
+        await asyncio.gather(*(instance.settle() for instance in self._instances.values()))
+        try:
+            await asyncio.to_thread(self._states.forget, digest(conversation))
+        except OSError as error:
+            raise BackendUnavailable(
+                f"{error.filename} cannot be deleted: {error.strerror}", remedy="check its permissions"
+            ) from error
+
     async def fetch(
         self, source: str, *, sha256: str = "", progress: Callable[[FetchProgress], None] | None = None
     ) -> ModelProfile:
@@ -153,6 +179,7 @@ class EmbeddedBackend:
             threads=plan.threads,
             batch_threads=reading,
             batch=plan.batch,
+            states=await self._folder_of_states(),
         )
         file = Path(model.location).name
         try:
@@ -178,8 +205,37 @@ class EmbeddedBackend:
             pid=process.pid,
         )
         client = EngineClient(address, api_key=configuration.api_key, key=model.key)
-        self._instances[name] = Instance(loaded, process, client)
+        self._instances[name] = Instance(loaded, process, client, await self._kept(loaded, model))
         return loaded
+
+    async def _folder_of_states(self) -> str:
+        """Where engines may write states; empty when none are to be kept."""
+        await asyncio.to_thread(self._states.tidy)
+        return str(self._states.folder) if self._states.ready else ""
+
+    async def _kept(self, loaded: LoadedModel, model: ModelProfile) -> tuple[StateStore, Kept] | None:
+        """How the states of a model are kept; None when they are not."""
+        from mai_backends.embedded.fitting import fit_of
+        from mai_backends.embedded.keeping import Kept
+        from mai_backends.embedded.tuning import reading_rate
+
+        if not self._states.ready or loaded.pid is None:
+            return None
+        try:
+            fit = await asyncio.to_thread(fit_of, Path(model.location), loaded.plan)
+        except (OSError, ModelFileError) as error:
+            log.info("states not kept", extra={"instance": loaded.instance, "error": str(error)})
+            return None
+        made, plan = model.architecture, loaded.plan
+        cell = made.layers * made.kv_width * plan.kv_type.bytes_per_element if made is not None else 0
+        return self._states, Kept(
+            fit=fit,
+            pid=loaded.pid,
+            context=plan.context,
+            # Of a model nobody knows the build of, all memory that is its own counts as the cache's.
+            token_bytes=int(cell) or loaded.footprint.anonymous // plan.context,
+            reading=reading_rate(model.size_bytes, plan.threads),
+        )
 
     async def _settled(self, plan: LoadPlan, model: ModelProfile, process: WorkerProcess) -> tuple[LoadPlan, int]:
         """The plan with the numbers that were left to the backend, and the threads for reading prompts."""
@@ -216,3 +272,4 @@ def _rising(progress: LoadProgress | None) -> LoadProgress:
 if TYPE_CHECKING:
     _backend: type[Backend] = EmbeddedBackend
     _fetcher: type[ModelFetcher] = EmbeddedBackend
+    _keeper: type[StateKeeper] = EmbeddedBackend

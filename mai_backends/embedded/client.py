@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -17,13 +19,22 @@ from mai_core.errors import GenerationError, ModelStalled
 from mai_core.plugin.interfaces import GenerationEvent
 from mai_core.policy.messages import GenerationOptions, Message, Role
 
-__all__ = ["EngineClient"]
+__all__ = ["EngineClient", "SlotMove"]
 
 COUNT_SECONDS = 30.0
 """For all texts of a prompt together: an engine that is well counts a million characters a second, busy or not."""
 
 # The engine closes a connection that was idle for 5 s: it must not be taken up again just then.
 _LIMITS = httpx.Limits(max_keepalive_connections=2, keepalive_expiry=3.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotMove:
+    """What a save or a restore moved: tokens, bytes, and the seconds the engine took."""
+
+    tokens: int
+    size: int
+    seconds: float
 
 
 class EngineClient:
@@ -54,7 +65,7 @@ class EngineClient:
 
         Raises ``ModelStalled``, ``ContextExceeded`` or ``GenerationError``.
         """
-        request = self._http.build_request("POST", "/v1/chat/completions", content=_body(messages, options))
+        request = self._http.build_request("POST", "/v1/chat/completions", content=encode(_request(messages, options)))
         try:
             async with aclosing(stream_reply(self._http, request, options)) as events:
                 async for event in events:
@@ -79,20 +90,46 @@ class EngineClient:
         except TimeoutError as error:
             raise ModelStalled(f"{self._key} has not counted tokens within {COUNT_SECONDS:g} s") from error
 
+    async def held_tokens(self) -> int:
+        """Tokens of the latest prompt and its reply that the engine holds."""
+        (slot,) = await self._ask("GET", "/slots")
+        return int(slot.get("n_prompt_tokens", 0))
+
+    async def save_slot(self, name: str) -> SlotMove:
+        """Have what the engine holds written to a file of its folder. Raises ``GenerationError``."""
+        done = await self._ask("POST", "/slots/0?action=save", {"filename": name})
+        return SlotMove(int(done["n_saved"]), int(done["n_written"]), done["timings"]["save_ms"] / 1000)
+
+    async def restore_slot(self, name: str) -> SlotMove:
+        """Have it read back; what the engine held is gone, also when this fails. Raises ``GenerationError``."""
+        done = await self._ask("POST", "/slots/0?action=restore", {"filename": name})
+        return SlotMove(int(done["n_restored"]), int(done["n_read"]), done["timings"]["restore_ms"] / 1000)
+
+    async def prompt_tokens(self, messages: Sequence[Message], options: GenerationOptions) -> list[int]:
+        """The prompt the engine makes of a request, as tokens. Raises ``GenerationError``."""
+        prompt = (await self._ask("POST", "/apply-template", _request(messages, options)))["prompt"]
+        asked = {"content": prompt, "add_special": True, "parse_special": True}
+        return [int(token) for token in (await self._ask("POST", "/tokenize", asked))["tokens"]]
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.aclose()
 
     async def _count(self, text: str) -> int:
-        body = encode({"content": text, "add_special": False, "parse_special": False})
-        response = await send(self._http, self._http.build_request("POST", "/tokenize", content=body))
-        content = await response.aread()
+        asked = {"content": text, "add_special": False, "parse_special": False}
+        return len((await self._ask("POST", "/tokenize", asked))["tokens"])
+
+    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The engine's answer to a short question. Raises ``GenerationError`` when it refuses."""
+        content = None if body is None else encode(dict(body))
+        response = await send(self._http, self._http.build_request(method, path, content=content))
+        answer = await response.aread()
         if response.is_error:
-            raise refusal(self._key, Refusal.of_body(response.status_code, content).fields)
-        return len(response.json()["tokens"])
+            raise refusal(self._key, Refusal.of_body(response.status_code, answer).fields)
+        return response.json()
 
 
-def _body(messages: Sequence[Message], options: GenerationOptions) -> bytes:
+def _request(messages: Sequence[Message], options: GenerationOptions) -> dict[str, Any]:
     request = chat_request(messages, options)
     # With progress the engine writes after every batch of the prompt, and so notices at once that nobody reads.
     # Without, it looks once a second while it is left alone, and never while others ask it for something.
@@ -102,4 +139,4 @@ def _body(messages: Sequence[Message], options: GenerationOptions) -> bytes:
     if messages and messages[-1].role is Role.ASSISTANT:
         # Templates that open a block of thoughts refuse to continue an answer.
         request["chat_template_kwargs"] = {"enable_thinking": False}
-    return encode(request)
+    return request

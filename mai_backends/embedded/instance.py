@@ -11,10 +11,12 @@ import httpx
 
 from mai_backends.embedded.client import EngineClient
 from mai_backends.embedded.failures import crash
+from mai_backends.embedded.keeping import Kept, StateKeeping
 from mai_backends.embedded.process import WorkerProcess
+from mai_backends.embedded.states import StateStore
 from mai_core.errors import BackendError, GenerationError, ModelCrashed
 from mai_core.plugin.interfaces import GenerationEvent
-from mai_core.policy.messages import GenerationOptions, Message
+from mai_core.policy.messages import GenerationOptions, Message, ReplyEnd
 from mai_core.policy.models import LoadedModel
 
 __all__ = ["Instance"]
@@ -26,13 +28,20 @@ SECONDS_TO_DIE = 2.0
 class Instance:
     """``process`` has loaded what ``loaded`` describes and answers ``client``. One reply at a time, others wait."""
 
-    def __init__(self, loaded: LoadedModel, process: WorkerProcess, client: EngineClient) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        process: WorkerProcess,
+        client: EngineClient,
+        states: tuple[StateStore, Kept] | None = None,
+    ) -> None:
         self._loaded = loaded
         self._process = process
         self._client = client
         # The engine would queue replies itself, but then the deadline of one would run while another is written.
         self._turn = asyncio.Lock()
         self._measuring: asyncio.Task[None] | None = None
+        self._keeping = None if states is None else StateKeeping(states[0], client, states[1], self._turn)
 
     @property
     def process(self) -> WorkerProcess:
@@ -53,9 +62,12 @@ class Instance:
         """A reply of the model. Raises what ``Backend.generate`` does."""
         async with self._turn:
             self._check()
+            restored = self._keeping.reply_begins() if self._keeping is not None else None
             try:
                 async with aclosing(self._client.stream(messages, options)) as events:
                     async for event in events:
+                        if isinstance(event, ReplyEnd) and self._keeping is not None:
+                            self._keeping.reply_ended(restored, event.usage, messages, options)
                         yield event
             except httpx.TransportError as error:
                 raise await self._lost(error) from error
@@ -70,11 +82,26 @@ class Instance:
         except httpx.TransportError as error:
             raise await self._lost(error) from error
 
+    async def save_state(self, conversation: str) -> int:
+        """Bytes on disk of what the engine holds of a conversation."""
+        return await self._keeping.save(conversation) if self._keeping is not None else 0
+
+    async def restore_state(self, conversation: str) -> int:
+        """Tokens the engine holds of a conversation after this."""
+        return await self._keeping.restore(conversation) if self._keeping is not None else 0
+
+    async def settle(self) -> None:
+        """Wait for a save or a restore that is under way."""
+        if self._keeping is not None:
+            await self._keeping.settle()
+
     async def end(self) -> None:
         """Free the memory; whoever still listens to a reply hears that it ended."""
         if self._measuring is not None:
             self._measuring.cancel()
         await self._process.kill()
+        if self._keeping is not None:
+            await self._keeping.end()
         await self._client.aclose()
 
     async def _measure(self) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mai_core.settings.model import Bytes
+
 __all__ = ["EmbeddedOptions"]
 
 
@@ -17,6 +19,8 @@ class EmbeddedOptions(BaseModel):
     models_dirs       more folders with GGUF files
     scan_other_tools  whether to offer what LM Studio, Ollama, the Hugging Face and llama.cpp caches hold
     load_timeout      seconds without a sign of life after which a load has failed
+    saved_states      room on disk for what models have read of conversations, so that they need not read it again when
+                      they come back; 0 keeps nothing
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,3 +29,4 @@ class EmbeddedOptions(BaseModel):
     models_dirs: tuple[Path, ...] = ()
     scan_other_tools: bool = True
     load_timeout: Annotated[float, Field(gt=0.0)] = 60.0
+    saved_states: Bytes = 2 * 2**30

@@ -34,7 +34,10 @@ Tokens a second of SmolLM2 135M with two threads, on two free cores / with one o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """What a worker is told. The key opens its HTTP interface; it is sent over standard input alone."""
+    """What a worker is told. The key opens its HTTP interface; it is sent over standard input alone.
+
+    ``states`` is the folder its engine may write states of conversations to; empty for none.
+    """
 
     model: str
     context: int
@@ -43,6 +46,7 @@ class Configuration:
     threads: int
     batch_threads: int
     batch: int
+    states: str = ""
     api_key: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
 
@@ -67,7 +71,8 @@ class WorkerProcess:
     @classmethod
     async def spawn(cls) -> WorkerProcess:
         """Start a worker that waits for its configuration. Raises ``BackendUnavailable``."""
-        environment = {"GOMP_SPINCOUNT": SPIN_COUNT, **os.environ}
+        # An engine that aborts would start a debugger, if there is one, and take seconds to be gone.
+        environment = {"GOMP_SPINCOUNT": SPIN_COUNT, "GGML_NO_BACKTRACE": "1", **os.environ}
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", str(WORKER)),

@@ -12,7 +12,15 @@ from pathlib import Path
 from mai_backends.probes.cgroup import Groups
 from mai_backends.probes.processor import times_of_cores, usable_cores
 
-__all__ = ["Look", "busy_with_others", "choose_batch", "free_threads", "threads_beside", "writing_threads"]
+__all__ = [
+    "Look",
+    "busy_with_others",
+    "choose_batch",
+    "free_threads",
+    "reading_rate",
+    "threads_beside",
+    "writing_threads",
+]
 
 LOOK_SECONDS = 0.2
 BATCH_SECONDS = 0.2
@@ -28,11 +36,16 @@ From 98 MB at 315 tokens a second with two threads; models with larger matrices 
 def choose_batch(size_bytes: int, threads: int, *, largest: int) -> int:
     """Prompt tokens to compute in one go: a power of two that takes about 0.2 s, since only between batches the
     engine notices that nobody wants the answer any more."""
-    wanted = BATCH_SECONDS * threads * WEIGHT_RATE / max(1, size_bytes)
+    wanted = BATCH_SECONDS * reading_rate(size_bytes, threads)
     batch = SMALLEST_BATCH
     while batch * 2 <= min(wanted, largest):
         batch *= 2
     return min(batch, largest)
+
+
+def reading_rate(size_bytes: int, threads: int) -> float:
+    """Tokens a second of a prompt that a model of this size will about read."""
+    return threads * WEIGHT_RATE / max(1, size_bytes)
 
 
 def threads_beside(busy: float, *, cores: int) -> int:

@@ -38,7 +38,8 @@ def claim_output() -> TextIO:
 
 
 def behave() -> None:
-    """Die with the parent, survive its Ctrl-C, be the first to go when memory runs out, and dump no conversation."""
+    """Die with the parent, survive its Ctrl-C, be the first to go when memory runs out, and show no conversation."""
+    os.umask(0o077)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -80,6 +81,8 @@ def parameters(engine: Any, config: dict[str, Any]) -> Any:
     chosen.cors_origins = "http://127.0.0.1:1"
     chosen.cors_credentials = False
     chosen.ui = False
+    if config.get("states"):
+        chosen.slot_save_path = os.path.join(config["states"], "")
     chosen.verbosity = 2
     return chosen
 
