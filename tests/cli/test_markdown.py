@@ -87,6 +87,7 @@ def test_what_was_waited_for_leaves_no_trace(blocks: list[str], points: list[int
     for place, piece in enumerate(cut(text, points)):
         live.feed(piece)
         live.draw()
+        assert "…" not in "".join(screen.lines), "the reply went on"
         if place in waits:
             live.waiting = f"{'a model with a long name ' * 3} takes over"
             live.draw()

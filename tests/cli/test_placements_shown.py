@@ -65,15 +65,18 @@ async def test_a_model_to_be_fetched_may_be_on_an_engine_that_is_down() -> None:
     assert said.endswith("; lms cannot be asked for it now: mai status says why")
 
 
-def table(*placements: Placement) -> str:
-    console = Console(width=120)
+def table(*placements: Placement, width: int = 120) -> str:
+    console = Console(width=width)
     with console.capture() as captured:
         console.print(models_view([ModelRow.of(placements)]))
-    return captured.get().splitlines()[1]
+    return captured.get().partition("\n")[2]
 
 
 def test_who_offers_it_is_in_the_table_of_an_ordinary_terminal() -> None:
     assert "one, two (llama-server)" in table(placed("m", "one"), placed("two/m", "two"))
+    places = [placed(f"{n}/m", f"server-number-{n}") for n in range(5)]
+    shown = table(*places, width=90)
+    assert all(f"server-number-{n}" in shown for n in range(5)), "over several lines if need be"
 
 
 def test_where_a_model_is_pinned() -> None:

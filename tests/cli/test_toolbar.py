@@ -50,8 +50,13 @@ async def test_who_answers_while_the_pinned_model_cannot(repl: Repl) -> None:
     assert toolbar(repl) == f"{LARGE.key} (pinned)  /auto releases it"
     await repl._obey("who?")
     assert toolbar(repl) == f"{LARGE.key} (pinned)  /auto releases it"
+    await repl._obey("overruled")
+    assert toolbar(repl) == f"{SMALL.key} for now; {LARGE.key} pinned  /auto releases it"
     await repl._obey("/auto")
-    assert toolbar(repl) == f"{LARGE.key}  /why"
+    assert toolbar(repl) == f"{SMALL.key}  /why"
+    await repl._obey("who?")
+    await repl._obey(f"/switch {HUGE.key}")
+    assert toolbar(repl) == f"{HUGE.key} (pinned, cannot run now)  /auto releases it", "who answers is not known yet"
 
 
 async def test_a_hint_that_would_be_cut_off_is_left_out(repl: Repl, monkeypatch: pytest.MonkeyPatch) -> None:
