@@ -6,7 +6,9 @@ import dataclasses
 import json
 import math
 import os
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Mapping
 from enum import Enum
@@ -88,9 +90,15 @@ def err() -> Console:
 
 
 def error_line(error: MaiError) -> str:
-    """A failure in one line: what went wrong and, after the arrow, what to do about it."""
+    """A failure in one line: what went wrong and, after the arrow, what to do about it.
+
+    On a terminal it breaks between words.
+    """
     text = f"{error.message} → {error.remedy}" if error.remedy else error.message
     line = "mai: " + " ".join(text.split())
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
     if is_fancy(sys.stderr):
         line = f"\x1b[31mmai:\x1b[0m{line.removeprefix('mai:')}"
     return line

@@ -196,6 +196,15 @@ def test_a_failure_is_one_line_and_the_conversation_goes_on(chat: Terminal) -> N
     chat.expect("You said: again")
 
 
+def test_a_failure_breaks_between_words(home: Path) -> None:
+    terminal = Terminal(home, "switch", "nothing", COLUMNS="40")
+    terminal.child.expect(pexpect.EOF)
+    assert CONTROL.sub("", terminal.child.before or "").splitlines() == [
+        "mai: there is no model nothing → did you",
+        f"mean {SMALL.key}?",
+    ]
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("when", ["prompt", "reply"])
 def test_a_signal_shuts_down_in_order(home: Path, number: signal.Signals, code: int, when: str) -> None:
