@@ -39,12 +39,17 @@ STEPS: dict[str, tuple[str, Callable[[OllamaBackend], Awaitable[object]]]] = {
 }
 
 
+def _up_to_thirty_more(characters: int) -> st.SearchStrategy[str]:
+    """Where messages are cut, so that a key would be cut through."""
+    return st.integers(characters, characters + 30).map("x".__mul__)
+
+
 @pytest.mark.parametrize("step", STEPS)
 @settings(max_examples=40, deadline=None)
 @given(
     shape=st.sampled_from(sorted(SHAPES)),
     status=st.sampled_from([400, 401, 403, 404, 429, 500, 502, 503]),
-    before=st.text("x ", max_size=510),
+    before=st.text("x ", max_size=40) | st.sampled_from([270, 470]).flatmap(_up_to_thirty_more),
     sent_as=st.sampled_from(["key", "header"]),
 )
 def test_no_error_can_be_made_to_say_the_key(step: str, shape: str, status: int, before: str, sent_as: str) -> None:

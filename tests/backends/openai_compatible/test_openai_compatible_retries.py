@@ -140,6 +140,18 @@ async def test_no_question_is_asked_more_than_three_times(status: int, monkeypat
         await backend.close()
 
 
+async def test_whatever_it_is_asked_anew_for_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.01)
+    with OpenAIStandIn(flavour=Flavour.OPENAI) as stand_in:
+        backend = backend_for(stand_in.url)
+        refusal = {"error": {"message": "Unrecognized request argument supplied: seed"}}
+        stand_in.refusals = [(400, {}, refusal), *[(503, {}, BUSY)] * 9]
+        with pytest.raises(BackendUnavailable):
+            await reply(backend, seed=1)
+        assert len(questions(stand_in)) == 3
+        await backend.close()
+
+
 @pytest.mark.parametrize(("flavour", "times"), [(Flavour.LLAMA_SERVER, 2), (Flavour.VLLM, 1), (Flavour.OPENAI, 1)])
 async def test_what_may_have_been_heard_is_not_asked_again(
     flavour: Flavour, times: int, monkeypatch: pytest.MonkeyPatch
