@@ -21,13 +21,16 @@
         └── GenerationError       a loaded model failed to answer
             ├── ModelCrashed      the engine died
             ├── ModelStalled      a deadline passed without a token
-            └── ContextExceeded   the prompt is longer than the loaded window
+            ├── ContextExceeded   the prompt is longer than the loaded window
+            └── ModelStruggles    it answers, but so that another should go on
 
 The class of a failure is decided once, where it happens, and decides what comes next: see
-``mai_core.runtime.manager``. The command line prints ``MaiError`` as one line; anything else is a defect.
+``mai_core.policy.fallback``. The command line prints ``MaiError`` as one line; anything else is a defect.
 """
 
 from __future__ import annotations
+
+from mai_core.policy.struggle import Struggle
 
 __all__ = [
     "AccessDenied",
@@ -44,6 +47,7 @@ __all__ = [
     "ModelFileError",
     "ModelLoadError",
     "ModelStalled",
+    "ModelStruggles",
     "NothingFits",
     "Offline",
     "OutOfMemory",
@@ -153,3 +157,11 @@ class ModelStalled(GenerationError):
 
 class ContextExceeded(GenerationError):
     """The prompt does not fit the window the model was loaded with."""
+
+
+class ModelStruggles(GenerationError):
+    """The model answers, but so that another should go on; ``struggle`` says how."""
+
+    def __init__(self, message: str, struggle: Struggle, *, remedy: str = "", detail: str = "") -> None:
+        super().__init__(message, remedy=remedy, detail=detail)
+        self.struggle = struggle

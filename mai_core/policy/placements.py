@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from mai_core.policy.catalogue import match, normalise
 from mai_core.policy.models import KnownModel, ModelProfile
 
-__all__ = ["is_meant", "placed", "same_weights"]
+__all__ = ["is_meant", "is_named", "placed", "same_weights"]
 
 _QUANTISATION = re.compile(r"-(i?q\d\w*|[bf]f?(?:16|32)|mxfp4\w*)$")
 # Metadata stored beside the weights, and megabytes that are rounded, differ by less.
@@ -68,6 +69,14 @@ def is_meant(pinned: str, *, key: str, model: str, backend: str) -> bool:
     The name of a model means all its placements, a key means its own, and ``backend/key`` that one alone.
     """
     return pinned in (model, f"{backend}/{key}") or (pinned == key and pinned != model)
+
+
+def is_named(name: str, model: ModelProfile) -> bool:
+    """Whether ``models.yaml`` means ``model`` by ``name``: its key, its family's (any quantisation), or a pattern."""
+    if is_meant(name, key=model.key, model=model.model or model.key, backend=model.backend):
+        return True
+    wanted, spelled = normalise(name), normalise(model.key)
+    return fnmatchcase(spelled, wanted) or _QUANTISATION.sub("", spelled) == wanted
 
 
 def _family(key: str, known: Sequence[KnownModel]) -> str:

@@ -275,6 +275,7 @@ class Catalog:
             sha256=row.sha256 or (known.sha256 if known.key == row.key else ""),
             price_in=row.price_in or known.price_in,
             price_out=row.price_out or known.price_out,
+            fallbacks=row.fallbacks or known.fallbacks,
         )
 
     def _status(self, name: str, backend: Backend) -> BackendStatus:

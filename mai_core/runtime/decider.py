@@ -50,6 +50,7 @@ class Decider:
         self._arbiter = arbiter
         self._now = now
         self._failures: dict[tuple[str, str], list[float]] | None = None
+        self._struggles: dict[tuple[str, str], list[float]] = {}
 
     async def situation(self, features: TaskFeatures, *, current: str | None, pinned: str | None) -> Situation:
         """Everything a decision depends on, as it is now."""
@@ -71,7 +72,7 @@ class Decider:
             promised=self._pool.promised,
             current=current,
             pinned=pinned,
-            health={m.key: health_after(times, now) for m in models if (times := failures.get(self._origin(m)))},
+            health={m.key: self._health(failures, self._origin(m), now) for m in models},
             speeds={m.key: speed for m in models if (speed := speeds.get(self._origin(m)))},
             not_chat=self._catalog.not_chat,
             unavailable=self._catalog.unavailable,
@@ -94,15 +95,23 @@ class Decider:
         told = f"{type(error).__name__}: {error.message}"
         await asyncio.to_thread(self._store.record_failure, key=origin[1], backend=backend, error=told)
 
+    def struggled(self, key: str) -> None:
+        """Remember, for this session, that a model answered badly: a lighter matter than a failure."""
+        self._struggles.setdefault(self._catalog.origin(key), []).append(self._now())
+
     async def worked(self, key: str) -> None:
         """Forget a model's failures: it answered, or the person asked for it."""
         failures = await self._known_failures()
         backend, own = origin = self._catalog.origin(key)
+        self._struggles.pop(origin, None)
         if failures.pop(origin, None):
             await asyncio.to_thread(self._store.forgive, key=own, backend=backend)
 
     def _origin(self, model: ModelProfile) -> tuple[str, str]:
         return self._catalog.origin(model.key)
+
+    def _health(self, failures: dict[tuple[str, str], list[float]], origin: tuple[str, str], now: float) -> float:
+        return health_after(failures.get(origin, ()), now, struggles=self._struggles.get(origin, ()))
 
     def _decided(self, situation: Situation) -> Decision:
         return decide(situation, self._strategies.ballots, arbiter=self._arbiter, rules=self._rules)

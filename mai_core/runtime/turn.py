@@ -10,7 +10,17 @@ from mai_core.policy.context import Receipt
 from mai_core.policy.messages import Message, ReasoningDelta, TextDelta, ToolCall, Usage
 from mai_core.policy.selection import Decision
 
-__all__ = ["Explanation", "FellBack", "Fetching", "Loading", "ModelChosen", "Reply", "TurnEnd", "TurnEvent"]
+__all__ = [
+    "Explanation",
+    "FellBack",
+    "Fetching",
+    "Loading",
+    "ModelChosen",
+    "Reply",
+    "Retracted",
+    "TurnEnd",
+    "TurnEvent",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,13 @@ class FellBack:
     next: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Retracted:
+    """The last ``characters`` of the text shown are no part of the answer: they said the same again and again."""
+
+    characters: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """A stored answer and how it came about. The seconds count from the person's message."""
@@ -70,7 +87,7 @@ class TurnEnd:
     reply: Reply
 
 
-TurnEvent = Fetching | ModelChosen | Loading | TextDelta | ReasoningDelta | ToolCall | FellBack | TurnEnd
+TurnEvent = Fetching | ModelChosen | Loading | TextDelta | ReasoningDelta | ToolCall | FellBack | Retracted | TurnEnd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

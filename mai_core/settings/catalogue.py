@@ -71,6 +71,7 @@ class Entry(Section):
     chat: bool = True
     price_in: Price = 0.0
     price_out: Price = 0.0
+    fallbacks: Names = ()
 
 
 def load_catalogue(paths: Paths) -> tuple[KnownModel, ...]:

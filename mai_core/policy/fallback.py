@@ -1,0 +1,155 @@
+"""What is tried next when a model fails: every class of failure leads to its own next step.
+
+A chain always ends. Each step it adds for a model that failed is that model with less than before: a smaller context, a
+smaller part of the window, or its one reload behind it. So nothing that failed is ever repeated unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from mai_core.policy.models import LoadPlan, ModelProfile
+from mai_core.policy.placements import is_named
+from mai_core.policy.selection import Decision, Move
+from mai_core.policy.struggle import Struggle
+
+__all__ = ["MOST_HANDOVERS", "MOST_MODELS", "Attempt", "Cause", "Chain", "Failure"]
+
+MOST_MODELS = 5
+MOST_HANDOVERS = 2
+"""An answer is taken from a model that could go on, or has lost itself, at most so often: every handover is a wait."""
+
+SHRUNK = 0.8
+"""The part of a window that is used once the engine found a prompt too long, or an answer did not end in it."""
+
+
+class Failure(StrEnum):
+    """Why an attempt came to nothing, as far as the next step depends on it; a struggle is another such cause."""
+
+    CRASHED = "crashed"
+    OUT_OF_MEMORY = "out-of-memory"
+    TOO_LONG = "too-long"
+    BACKEND_GONE = "backend-gone"
+    OTHER = "other"
+
+
+Cause = Failure | Struggle
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A model and how it is asked.
+
+    shrink      the part of its window that may be used
+    again       it has been reloaded after a crash
+    to_the_end  nobody better was there: however slow or unsure it is, the answer is left to it
+    """
+
+    key: str
+    plan: LoadPlan
+    shrink: float = 1.0
+    again: bool = False
+    to_the_end: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """What is left to try in a turn. ``minimum`` is the smallest context, in tokens, that a model is of use with.
+
+    Where a person ``pinned`` a model, only what it cannot do itself is done by others: it may be slow or unsure.
+    """
+
+    models: Mapping[str, ModelProfile]
+    minimum: int
+    queue: tuple[Attempt, ...]
+    tried: frozenset[str] = frozenset()
+    handovers: int = 0
+    pinned: bool = False
+
+    @classmethod
+    def of(cls, decision: Decision, models: Mapping[str, ModelProfile], minimum: int) -> Chain:
+        """The ranking, then whatever else can run, the best first: better an answer nobody voted for than none."""
+        plans = {c.key: c.plan for c in sorted(decision.candidates, key=lambda c: (-c.quality, c.key))}
+        keys = dict.fromkeys([*(ranked.key for ranked in decision.ranking), *plans])
+        queue = tuple(Attempt(key, plans[key]) for key in keys if key in plans and key in models)
+        return cls(models=models, minimum=minimum, queue=queue, pinned=decision.move is Move.PIN)
+
+    @property
+    def next(self) -> Attempt | None:
+        """What to try now; None when the chain is at its end."""
+        head = self.queue[0] if self.queue else None
+        return head if head is not None and (head.key in self.tried or len(self.tried) < MOST_MODELS) else None
+
+    def heirs(self, attempt: Attempt, struggle: Struggle) -> tuple[str, ...]:
+        """Keys of the models that could take over from one that struggles, in order: none that was tried before.
+
+        What has lost itself or is unsure does no better elsewhere; what is slow may.
+        """
+        model = self.models[attempt.key]
+        if self.handovers >= MOST_HANDOVERS or len(self.tried | {attempt.key}) >= MOST_MODELS:
+            return ()
+        left_to_it = self.pinned and struggle in (Struggle.SLOW, Struggle.UNSURE)
+
+        def fits(other: ModelProfile) -> bool:
+            return struggle is Struggle.SLOW if _alike(other, model) else not left_to_it
+
+        untried = (waiting for waiting in self.queue if waiting.key not in self.tried | {attempt.key})
+        return tuple(waiting.key for waiting in untried if fits(self.models[waiting.key]))
+
+    def after(self, attempt: Attempt, cause: Cause, *, borrowed: bool = False, heirs: Collection[str] = ()) -> Chain:
+        """The chain once the head of its queue, ``attempt``, has failed so.
+
+        The window of a ``borrowed`` model, loaded by others, is not Mai's to make smaller. ``heirs`` are those that
+        would do better than one that is slow or unsure, the best first. After a failure the other placements of a model
+        come first, unless only they leave the machine, then the fallbacks its entry in the catalogue names; what has
+        lost itself in one place is not asked in another.
+        """
+        rest = tuple(waiting for waiting in self.queue if waiting is not attempt)
+        model, handovers = self.models[attempt.key], self.handovers
+        first: tuple[Attempt, ...] = ()
+        last: tuple[Attempt, ...] = ()
+        match cause:
+            case Failure.CRASHED if not attempt.again:
+                first = (replace(attempt, again=True),)
+            case Failure.OUT_OF_MEMORY if not borrowed and attempt.plan.context // 2 >= self.minimum:
+                first = (replace(attempt, plan=replace(attempt.plan, context=attempt.plan.context // 2)),)
+            case Failure.TOO_LONG if attempt.shrink == 1.0:
+                first = (replace(attempt, shrink=SHRUNK),)
+            case Failure.BACKEND_GONE:
+                rest = self._only(rest, lambda other: other.backend != model.backend)
+            case Struggle.LOOPED:
+                rest, handovers = self._only(rest, lambda other: not _alike(other, model)), handovers + 1
+            case Struggle.SLOW | Struggle.UNSURE if not attempt.to_the_end:
+                handovers += 1
+                last = (replace(attempt, to_the_end=True),)
+            case Struggle.WINDOW_FULL:
+                rest = tuple(waiting for waiting in rest if waiting.plan.context > attempt.plan.context)
+                if attempt.shrink == 1.0:
+                    first = (replace(attempt, shrink=SHRUNK),)
+        order = self._order(model, tuple(heirs))
+        queue = (*first, *sorted(rest, key=lambda waiting: order(waiting.key)), *last)
+        return replace(self, queue=queue, tried=self.tried | {attempt.key}, handovers=handovers)
+
+    def _only(self, queue: Sequence[Attempt], fits: Callable[[ModelProfile], bool]) -> tuple[Attempt, ...]:
+        return tuple(waiting for waiting in queue if fits(self.models[waiting.key]))
+
+    def _order(self, model: ModelProfile, heirs: tuple[str, ...]) -> Callable[[str], int]:
+        """Where each model comes after ``model`` failed; those of one place stay as they were."""
+
+        def place(key: str) -> int:
+            if key in heirs:
+                return heirs.index(key)
+            other = self.models[key]
+            if _alike(other, model) and (model.remote or not other.remote):
+                return len(heirs)
+            named = (i for i, fallback in enumerate(model.fallbacks) if is_named(fallback, other))
+            return len(heirs) + 1 + next(named, len(model.fallbacks))
+
+        return place
+
+
+def _alike(one: ModelProfile, other: ModelProfile) -> bool:
+    """Whether both are placements of one model."""
+    return (one.model or one.key) == (other.model or other.key)

@@ -1,0 +1,193 @@
+"""One model's part of an answer: what it writes is taken in until it ends, or the model is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from mai_core.errors import MaiError, ModelStruggles
+from mai_core.plugin.interfaces import Backend
+from mai_core.policy.context import Receipt, TransferPlan
+from mai_core.policy.fallback import Attempt, Chain
+from mai_core.policy.messages import (
+    GenerationOptions,
+    Message,
+    ReasoningDelta,
+    ReplyEnd,
+    StopReason,
+    TextDelta,
+    ToolCall,
+    Usage,
+)
+from mai_core.policy.models import LoadedModel
+from mai_core.policy.repetition import loop_start
+from mai_core.policy.seam import Seam
+from mai_core.policy.selection import Candidate, Decision
+from mai_core.policy.struggle import Struggle, StruggleWatch, patience, quicker, surer
+from mai_core.runtime.guarding import guarded
+from mai_core.runtime.turn import Retracted, TurnEvent
+
+__all__ = ["Answer", "AnswerInProgress", "Emit", "Listening"]
+
+Emit = Callable[[TurnEvent], None]
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer as it grows; whole when ``stop`` is set. ``first_token`` is on the clock of the answering."""
+
+    text: str = ""
+    model: str = ""
+    stop: StopReason | None = None
+    usage: Usage = field(default_factory=Usage)
+    receipt: Receipt = field(default_factory=Receipt)
+    first_token: float | None = None
+    decision: Decision | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class AnswerInProgress:
+    """What one answer is made from, and what has become of it so far.
+
+    written   tokens of the answer that are there
+    borrowed  models that others loaded
+    heirs     who would do better than the model that was stopped last, the best first
+    whole     how the answer ends, and by which model, if nobody is left to go on with it
+    """
+
+    answer: Answer
+    conversation: str
+    messages: Sequence[Message]
+    decision: Decision
+    options: GenerationOptions
+    emit: Emit
+    chain: Chain
+    written: float = 0.0
+    borrowed: set[str] = field(default_factory=set)
+    failed: list[tuple[str, MaiError]] = field(default_factory=list)
+    heirs: tuple[str, ...] = ()
+    whole: tuple[StopReason, str] | None = None
+
+    def candidate(self, key: str) -> Candidate:
+        """The candidate of a key in the chain."""
+        found = self.decision.candidate(key)
+        assert found is not None, "a chain is made of candidates"
+        return found
+
+    def show(self, text: str, event: TextDelta | None = None) -> None:
+        """Add to the answer; ``event`` is told as it is when it says just that."""
+        if text:
+            self.answer.text += text
+            self.emit(event if event is not None and event.text == text else TextDelta(text))
+
+    def retract(self, start: int) -> None:
+        """Take back what was shown from there on."""
+        if (characters := len(self.answer.text) - start) > 0:
+            self.answer.text = self.answer.text[:start]
+            self.emit(Retracted(characters))
+
+
+class Listening:
+    """Listens to replies, and stops models that struggle where others would do better. ``clock`` never goes back."""
+
+    def __init__(self, backends: Mapping[str, Backend], clock: Callable[[], float]) -> None:
+        self._backends = backends
+        self._clock = clock
+        self._heard: dict[tuple[str, str], float] = {}
+
+    async def listen(
+        self, turn: AnswerInProgress, attempt: Attempt, instance: LoadedModel, prompt: TransferPlan
+    ) -> None:
+        """Take in the reply until it ends, or the model is stopped."""
+        answer, candidate, place = turn.answer, turn.candidate(attempt.key), (instance.backend, instance.instance)
+        options = turn.options
+        if options.max_tokens:
+            options = replace(options, max_tokens=max(1, options.max_tokens - round(turn.written)))
+        watch = StruggleWatch(expected_tps=candidate.tokens_per_second, before=answer.text)
+        seam = Seam(answer.text)
+        events = guarded(
+            self._backends[instance.backend].generate(instance.instance, prompt.messages, options),
+            patience(candidate, options, turn.decision.features),
+            attempt.key,
+            clock=self._clock,
+            busy_until=lambda: self._heard.get(place, float("-inf")),
+        )
+        try:
+            async with aclosing(events):
+                async for event, at in events:
+                    self._heard[place] = at
+                    if isinstance(event, ReplyEnd):
+                        turn.show(seam.close())
+                        answer.usage = event.usage
+                        answer.stop = self._end(turn, attempt, event.stop)
+                        return
+                    if answer.first_token is None:
+                        answer.first_token = at
+                    struggle = self._take(turn, event, at, watch, seam)
+                    if struggle is not None and self._is_over(turn, attempt, struggle, watch):
+                        return
+        finally:
+            turn.show(seam.close())
+            turn.written += watch.tokens
+            self._heard[place] = self._clock()
+
+    @staticmethod
+    def _take(
+        turn: AnswerInProgress,
+        event: TextDelta | ReasoningDelta | ToolCall,
+        at: float,
+        watch: StruggleWatch,
+        seam: Seam,
+    ) -> Struggle | None:
+        if isinstance(event, TextDelta):
+            text = seam.feed(event.text)
+            turn.show(text, event)
+            return watch.feed(text, at, event.logprob)
+        if isinstance(event, ToolCall):
+            turn.show(seam.close())
+            turn.answer.tool_calls += (event,)
+        turn.emit(event)
+        return watch.think(event.text, at) if isinstance(event, ReasoningDelta) else None
+
+    def _is_over(self, turn: AnswerInProgress, attempt: Attempt, struggle: Struggle, watch: StruggleWatch) -> bool:
+        """Whether the answer ends here because the model struggles. Raises ``ModelStruggles`` when another goes on."""
+        mine, key = turn.candidate(attempt.key), attempt.key
+        others = [turn.candidate(heir) for heir in turn.chain.heirs(attempt, struggle)]
+        if struggle is Struggle.LOOPED:
+            if watch.loop_start is None:
+                raise ModelStruggles(f"{key} thinks in circles", struggle)
+            return self._looped(turn, attempt, watch.loop_start)
+        if attempt.to_the_end:
+            return False
+        if struggle is Struggle.UNSURE:
+            turn.heirs, told = surer(others, mine), f"{key} is guessing"
+        else:
+            rate, reply = watch.tokens_per_second, turn.decision.features.reply_tokens
+            written = turn.written + watch.tokens
+            turn.heirs = quicker(others, mine, tokens_per_second=rate, written=written, reply_tokens=reply)
+            told = f"{key} has slowed down to {rate:.1f} tokens a second"
+        if turn.heirs:
+            raise ModelStruggles(told, struggle)
+        return False
+
+    def _looped(self, turn: AnswerInProgress, attempt: Attempt, start: int) -> bool:
+        """Keep a loop's first round. Raises ``ModelStruggles`` when another model goes on from there."""
+        turn.retract(start)
+        if turn.chain.heirs(attempt, Struggle.LOOPED):
+            turn.whole = StopReason.REPEATED, attempt.key
+            raise ModelStruggles(f"{attempt.key} went round in circles", Struggle.LOOPED)
+        turn.answer.stop = StopReason.REPEATED
+        return True
+
+    def _end(self, turn: AnswerInProgress, attempt: Attempt, stop: StopReason) -> StopReason:
+        """How the answer ends. Raises ``ModelStruggles`` when it ended too early and goes on."""
+        text = turn.answer.text
+        if stop is StopReason.REPEATED and text.strip():
+            self._looped(turn, attempt, loop_start(text) or len(text))
+        if stop is StopReason.CONTEXT and text.strip():
+            turn.whole = stop, attempt.key
+            if turn.chain.after(attempt, Struggle.WINDOW_FULL).next is not None:
+                raise ModelStruggles(f"the window of {attempt.key} is full", Struggle.WINDOW_FULL)
+        return stop
