@@ -19,7 +19,7 @@ from mai_core.plugin.interfaces import GenerationEvent
 from mai_core.policy.messages import GenerationOptions, ReplyEnd, StopReason, TextDelta
 
 DONE = b"data: [DONE]\n\n"
-OPTIONS = GenerationOptions(first_token_deadline=5.0, token_deadline=5.0)
+OPTIONS = GenerationOptions(first_token_deadline=60.0, token_deadline=60.0)
 
 
 def event(text: str = "", finish: str | None = None) -> bytes:
