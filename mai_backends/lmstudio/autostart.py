@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mai_backends.lmstudio.discovery import Address
+from mai_backends.lmstudio.processes import Mark
 from mai_core.errors import BackendUnavailable
 
 __all__ = ["Starter"]
@@ -43,12 +44,20 @@ _WAYS = (
 
 
 class Starter:
-    """Starts a server with ``lms``; ``find`` tells where one answers. ``patience`` seconds may pass until it does."""
+    """Starts a server with ``lms``; ``find`` tells where one answers. ``patience`` seconds may pass until it does.
 
-    def __init__(self, lms: Path, *, find: Callable[[], Awaitable[Address | None]], patience: float) -> None:
+    ``mark`` shows other processes that a start is under way.
+    """
+
+    def __init__(
+        self, lms: Path, *, find: Callable[[], Awaitable[Address | None]], patience: float, mark: Mark
+    ) -> None:
         self._lms = lms
         self._find = find
         self._patience = patience
+        self._mark = mark
+        self._failed = False
+        self._lost = False
         self._task: asyncio.Task[Address] | None = None
         self._hurry = asyncio.Event()
         self._way: _Way | None = None
@@ -58,6 +67,27 @@ class Starter:
     def started(self) -> bool:
         """Whether Mai started, or is starting, what answers."""
         return self._way is not None
+
+    @property
+    def again(self) -> str:
+        """How a start is told from the first one: a server that was there has ended."""
+        return " again" if self._lost else ""
+
+    def prospect(self, after: float) -> str:
+        """What is going to be done about a server that is not there, in a session that has lasted ``after`` seconds."""
+        if self._failed:
+            return self.note
+        if self._task is None or not (self.note or self._task.done()):
+            return "Mai starts it again" if self._lost else f"Mai starts it in a session of {after:g} s"
+        if not self._task.done():
+            return f"Mai is starting it{self.again}"
+        return f"Mai starts it{self.again} when one of its models is wanted"
+
+    def lost(self) -> None:
+        """A server that answered has ended: how it came to be there is no longer of interest."""
+        self._lost = True
+        if self._task is None or self._task.done():
+            self._failed, self.note = False, ""
 
     def later(self, seconds: float) -> None:
         """Start a server in the background, in so many seconds. Only the first time it is asked for."""
@@ -94,8 +124,15 @@ class Starter:
         self._hurry.clear()
         if (address := await self._find()) is not None:
             return address
-        self.note = "starting LM Studio"
+        self._failed, self.note = False, f"starting LM Studio{self.again}"
         log.info("starting LM Studio", extra={"command": str(self._lms)})
+        self._mark.put()
+        try:
+            return await self._up()
+        finally:
+            self._mark.take()
+
+    async def _up(self) -> Address:
         why = f"it did not answer within {self._patience:g} s"
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience):
@@ -105,9 +142,9 @@ class Starter:
                         return await self._started_by(way)
                     except _Refused as error:
                         self._way, why = None, str(error)
-        self.note = f"LM Studio could not be started: {why}"
+        self._failed, self.note = True, f"LM Studio could not be started{self.again}: {why}"
         log.warning("LM Studio could not be started", extra={"why": why})
-        raise BackendUnavailable(f"LM Studio could not be started: {why}", remedy=f"try {self._lms} {_WAYS[-1].up[0]}")
+        raise BackendUnavailable(self.note, remedy=f"try {self._lms} {_WAYS[-1].up[0]}")
 
     async def _started_by(self, way: _Way) -> Address:
         """Where the server answers. It may do so before ``lms`` has ended, or a while after."""
@@ -116,7 +153,7 @@ class Starter:
             while True:
                 ended = starting in (await asyncio.wait({starting}, timeout=LOOK_SECONDS))[0]
                 if (address := await self._find()) is not None:
-                    self.note = "started by Mai"
+                    self.note = f"started{self.again} by Mai"
                     return address
                 if ended:
                     _check(starting)

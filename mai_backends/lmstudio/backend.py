@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
 from mai_backends.hosts import LOCAL, host_of
+from mai_backends.lmstudio.absence import ServerGone
 from mai_core.errors import BackendUnavailable, EngineAbsent, ModelCrashed
 from mai_core.plugin.interfaces import BackendContext, GenerationEvent, LoadProgress
 from mai_core.policy.messages import GenerationOptions, Message
@@ -18,7 +19,7 @@ from mai_core.policy.models import LoadedModel, LoadPlan, ModelProfile
 
 if TYPE_CHECKING:
     from mai_backends.lmstudio.autostart import Starter
-    from mai_backends.lmstudio.discovery import Address
+    from mai_backends.lmstudio.discovery import Address, Found
     from mai_backends.lmstudio.engine import Engine
     from mai_core.plugin.interfaces import Backend, StatusNote
 
@@ -41,6 +42,7 @@ class LMStudioBackend:
     def __init__(self, context: BackendContext) -> None:
         from mai_backends.lmstudio.installation import Installation
         from mai_backends.lmstudio.options import LMStudioOptions
+        from mai_backends.lmstudio.processes import Mark
         from mai_backends.settings import options_of
 
         self.name = context.name
@@ -51,7 +53,11 @@ class LMStudioBackend:
         self._cache = context.cache_dir
         self._engine: Engine | None = None
         self._starting: asyncio.Lock = asyncio.Lock()
+        self._state = context.state_dir / "lmstudio"
+        self._mark = Mark(self._state / "starting.json")
         self._starter = self._make_starter()
+        self._answered: Address | None = None
+        self._silent = False
         self._looked = False
         self._closed = False
         self._found = ""
@@ -62,15 +68,15 @@ class LMStudioBackend:
         starter = self._starter
         if starter is not None and starter.note and (starter.started or not self._found):
             return starter.note
-        return self._found
+        return self._found or self._mark.told()
 
     async def models(self) -> Sequence[ModelProfile]:
         """Every language model on LM Studio's disk. Where LM Studio does not run, a start is begun, not waited for."""
         try:
             return await (await self._ready()).models()
-        except EngineAbsent:
-            if self._starter is not None and not self._closed:
-                self._starter.later(self._options.autostart_after)
+        except (EngineAbsent, ServerGone):
+            if (starter := self._startable) is not None:
+                starter.later(self._options.autostart_after)
             raise
 
     async def loaded(self) -> Sequence[LoadedModel]:
@@ -93,15 +99,15 @@ class LMStudioBackend:
         tell = progress or _nothing
         try:
             return await (await self._ready()).load(model, plan, tell)
-        except EngineAbsent:
-            if self._starter is None or self._closed:
+        except (EngineAbsent, ServerGone):
+            if (starter := self._startable) is None:
                 raise
         try:
             async with asyncio.timeout(self._options.start_wait):
-                await self._starter.now()
+                await starter.now()
         except TimeoutError:
             raise BackendUnavailable(
-                "LM Studio is being started", remedy="its models are back as soon as it is up"
+                f"LM Studio is being started{starter.again}", remedy="its models are there as soon as it is up"
             ) from None
         return await (await self._ready()).load(model, plan, tell)
 
@@ -120,9 +126,9 @@ class LMStudioBackend:
             async with aclosing(self._engine.generate(instance, messages, options)) as events:
                 async for event in events:
                     yield event
-        except EngineAbsent:
-            if self._starter is not None and not self._closed:
-                self._starter.later(0.0)
+        except ServerGone:
+            if (starter := self._startable) is not None:
+                starter.later(0.0)
             raise
 
     async def count_tokens(self, instance: str, texts: Sequence[str]) -> Sequence[int]:
@@ -163,6 +169,7 @@ class LMStudioBackend:
                     self._options,
                     home=self._installed.home,
                     cache=self._cache,
+                    holdings=self._state / "holdings",
                     locate=self._locate,
                     token=self._token,
                 )
@@ -172,32 +179,49 @@ class LMStudioBackend:
     async def _locate(self) -> Address:
         from mai_backends.lmstudio import discovery
 
-        self._found = ""
-        if url := self._options.url:
-            address = await discovery.find([discovery.address_of(url)], seconds=discovery.CONFIGURED_SECONDS)
-            if address is None:
-                raise BackendUnavailable(f"LM Studio does not answer at {url}", remedy="start its server there")
-        else:
-            address = await self._search()
-            if address is None:
-                raise self._absent()
-        self._found = f"found on port {address.port}"
-        return address
+        was_there, self._found = bool(self._found), ""
+        url = self._options.url
+        places = [discovery.address_of(url)] if url else discovery.candidates(self._installed.home)
+        before = self._answered
+        patient = bool(url) or before is not None
+        seconds = discovery.CONFIGURED_SECONDS if patient else discovery.SEARCH_SECONDS
+        found = await discovery.find(places, seconds=seconds)
+        self._silent = bool(found.silent) if before is None else before in found.silent
+        if found.address is None:
+            if was_there and not self._silent and self._starter is not None:
+                self._starter.lost()
+            raise self._missing(found, seconds)
+        self._answered = found.address
+        self._found = f"found on port {found.address.port}"
+        return found.address
 
-    async def _search(self) -> Address | None:
-        from mai_backends.lmstudio import discovery
+    def _missing(self, found: Found, seconds: float) -> BackendUnavailable:
+        """Why no server answers, by what is known of it."""
+        from mai_backends.lmstudio.absence import never_answered, stopped_answering
 
-        return await discovery.find(discovery.candidates(self._installed.home))
-
-    def _absent(self) -> EngineAbsent:
+        url, before = self._options.url, self._answered
+        if before is not None and (self._silent or not url):
+            remedy = self._how_to_start("start it again")
+            return stopped_answering(before, stands_still=self._silent, seconds=seconds, remedy=remedy)
+        if found.silent:
+            return never_answered(found.silent[0], configured=bool(url), seconds=seconds)
+        if url:
+            stopped = "stopped answering" if before is not None else "does not answer"
+            return BackendUnavailable(f"LM Studio {stopped} at {url}", remedy="start its server there")
         if self._installed.lms is None:
             return EngineAbsent("LM Studio is not installed, or not running")
-        if self._starter is None:
-            return EngineAbsent("LM Studio is installed but not running", remedy="start it, or set autostart: true")
-        return EngineAbsent(
-            "LM Studio is installed but not running",
-            remedy=self._starter.note or f"Mai starts it in a session of {self._options.autostart_after:g} s",
-        )
+        return EngineAbsent("LM Studio is installed but not running", remedy=self._how_to_start("start it"))
+
+    def _how_to_start(self, by_hand: str) -> str:
+        if self._starter is not None:
+            return self._starter.prospect(self._options.autostart_after)
+        can = self._installed.lms is not None and not self._options.url
+        return f"{by_hand}, or set autostart: true" if can else by_hand
+
+    @property
+    def _startable(self) -> Starter | None:
+        """What would start a server: None also where something stands still that may be one."""
+        return None if self._closed or self._silent else self._starter
 
     def _make_starter(self) -> Starter | None:
         from mai_backends.lmstudio.autostart import Starter
@@ -205,7 +229,12 @@ class LMStudioBackend:
         lms = self._installed.lms
         if self._options.url or not self._options.autostart or lms is None:
             return None
-        return Starter(lms, find=self._search, patience=self._options.start_timeout)
+        return Starter(lms, find=self._search, patience=self._options.start_timeout, mark=self._mark)
+
+    async def _search(self) -> Address | None:
+        from mai_backends.lmstudio import discovery
+
+        return (await discovery.find(discovery.candidates(self._installed.home))).address
 
     async def _token(self) -> str:
         if spec := self._options.api_token:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mai_backends.windows import believable
 from mai_core.policy.models import Architecture, Capability, ModelProfile, Tier
 
 __all__ = ["DEFAULT_CONTEXT", "LoadedRow", "ModelRow", "loaded_rows", "model_rows", "parameters_of", "profile"]
@@ -18,7 +19,9 @@ log = logging.getLogger("mai.lmstudio")
 DEFAULT_CONTEXT = 2048
 """Tokens LM Studio takes for the window where nothing says otherwise."""
 
-_MOST = 1 << 60
+_MOST = 1 << 50
+"""Bytes, or milliseconds: a petabyte, or some 35,000 years. Who tells more tells nothing."""
+
 _PARAMETERS = re.compile(r"\s*(?:(\d+)\s*[xX]\s*)?(\d+(?:\.\d+)?)\s*([KMBT])\b", re.IGNORECASE)
 _UNITS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 _LLM = "llm"
@@ -76,7 +79,7 @@ def loaded_rows(rows: Iterable[Any]) -> list[LoadedRow]:
             loaded = LoadedRow(
                 identifier=_required(row, "identifier"),
                 model=_model(row),
-                context=_number(row, "contextLength") or DEFAULT_CONTEXT,
+                context=believable(row.get("contextLength")) or DEFAULT_CONTEXT,
                 ttl=_number(row, "ttlMs") / 1000 or None,
             )
         except _Unusable as error:
@@ -136,7 +139,7 @@ def _model(row: Mapping[str, Any]) -> ModelRow:
         quantisation=_quantisation(row.get("quantization")),
         size_bytes=size,
         parameters=parameters_of(_text(row, "paramsString")),
-        max_context=_number(row, "maxContextLength") or DEFAULT_CONTEXT,
+        max_context=believable(row.get("maxContextLength")) or DEFAULT_CONTEXT,
         vision=row.get("vision") is True,
         tools=row.get("trainedForToolUse") is True,
     )

@@ -18,6 +18,7 @@ from lmstudio import AsyncClient, LMStudioError
 from lmstudio.json_api import ChannelEndpoint
 
 from mai_backends.lmstudio import failures
+from mai_backends.lmstudio.access import Access
 from mai_backends.lmstudio.discovery import Address
 from mai_backends.lmstudio.failures import ConnectionLost
 from mai_backends.lmstudio.proxies import keep_direct
@@ -97,7 +98,8 @@ class Link:
 class Connection:
     """The way to a server that ``locate`` finds. ``connect_timeout`` and ``rpc_timeout`` are seconds.
 
-    ``locate`` raises ``BackendUnavailable`` where there is none; ``token`` is asked for before connecting.
+    ``locate`` raises ``BackendUnavailable`` where there is none; ``token`` is asked for before connecting, and
+    ``token_option`` is the setting that says where it is.
     """
 
     def __init__(
@@ -105,11 +107,13 @@ class Connection:
         locate: Callable[[], Awaitable[Address]],
         *,
         token: Callable[[], Awaitable[str]],
+        token_option: str,
         connect_timeout: float,
         rpc_timeout: float,
     ) -> None:
         self._locate = locate
         self._token = token
+        self._token_option = token_option
         self._connect_timeout = connect_timeout
         self._rpc_timeout = rpc_timeout
         self._link: Link | None = None
@@ -212,7 +216,8 @@ class Connection:
                 await Link(client, address).close()
             if not isinstance(error, Exception):
                 raise
-            raise failures.connecting(error, str(address)) from error
+            access = Access(self._token_option, token=bool(token), shows=_shows_tokens())
+            raise failures.entering(error, str(address), access) from error
         log.info("connected to LM Studio", extra={"address": str(address)})
         return Link(client, address)
 
@@ -227,6 +232,10 @@ def _client(address: Address, token: str) -> AsyncClient:
     for name in _LOGGERS:
         logging.getLogger(name).disabled = True
     client: Callable[..., AsyncClient] = AsyncClient
-    if token and "api_token" in inspect.signature(AsyncClient).parameters:
+    if token and _shows_tokens():
         return client(str(address), api_token=token)
     return client(str(address))
+
+
+def _shows_tokens() -> bool:
+    return "api_token" in inspect.signature(AsyncClient).parameters

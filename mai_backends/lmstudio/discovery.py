@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-__all__ = ["DEFAULT_PORT", "LOOPBACK", "PORTS", "Address", "address_of", "candidates", "find"]
+from mai_backends.hosts import LOCAL, host_of
+
+__all__ = ["DEFAULT_PORT", "LOOPBACK", "PORTS", "Address", "Found", "address_of", "candidates", "find", "greets"]
 
 log = logging.getLogger("mai.lmstudio")
 
@@ -38,6 +40,14 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where LM Studio answers, None for nowhere; ``silent`` are the places where somebody listens and says nothing."""
+
+    address: Address | None
+    silent: tuple[Address, ...] = ()
+
+
 def address_of(url: str) -> Address:
     """What ``url`` points to: ``host``, ``host:port`` or ``http://host:port``. Raises ``ValueError`` otherwise."""
     parts = urlsplit(url if "://" in url else f"//{url}")
@@ -58,49 +68,64 @@ def candidates(home: Path) -> tuple[Address, ...]:
     return tuple(dict.fromkeys([*_written(home / PORT_FILE), *known]))
 
 
-async def find(places: Iterable[Address], *, seconds: float = SEARCH_SECONDS) -> Address | None:
-    """The first of ``places`` where LM Studio answers within so many seconds."""
+async def find(places: Iterable[Address], *, seconds: float = SEARCH_SECONDS) -> Found:
+    """The first of ``places`` where LM Studio answers within so many seconds, and who does not answer at all."""
     places = tuple(places)
-    answers = await asyncio.gather(*(_listens(place, seconds) for place in places))
-    listening = [place for place, answer in zip(places, answers, strict=True) if answer]
-    if not listening:
-        return None
+    signs = await asyncio.gather(*(_listens(place, seconds) for place in places))
+    listening = [place for place, sign in zip(places, signs, strict=True) if sign]
+    silent = {place for place, sign in zip(places, signs, strict=True) if sign is None}
+    answering: list[Address] = []
+    if listening:
+        greeted = dict(zip(listening, await asyncio.gather(*(greets(p, seconds) for p in listening)), strict=True))
+        answering = [place for place in listening if greeted[place]]
+        silent |= {place for place in listening if greeted[place] is None}
+    return Found(next(iter(answering), None), tuple(place for place in places if place in silent))
+
+
+async def greets(place: Address, seconds: float) -> bool | None:
+    """Whether LM Studio's greeting comes from there; None when nothing comes in time.
+
+    Anything may listen on a port, and may answer anything.
+    """
     import httpx  # a machine on which nobody listens never needs it
 
-    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=seconds) as client:
-        greeted = await asyncio.gather(*(_greets(client, place, seconds) for place in listening))
-    return next((place for place, answer in zip(listening, greeted, strict=True) if answer), None)
-
-
-async def _listens(place: Address, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            _, writer = await asyncio.open_connection(place.host, place.port)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
-    return True
-
-
-async def _greets(client: object, place: Address, seconds: float) -> bool:
-    """Whether LM Studio's greeting comes from there. Anything may listen on a port, and may answer anything."""
-    import httpx
-
-    assert isinstance(client, httpx.AsyncClient)
     body = b""
     try:
-        async with asyncio.timeout(seconds), client.stream("GET", f"http://{place}{GREETING}") as response:
+        async with (
+            asyncio.timeout(seconds),
+            httpx.AsyncClient(trust_env=False, verify=False, timeout=None) as client,
+            client.stream("GET", f"http://{place}{GREETING}") as response,
+        ):
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > LONGEST_GREETING:
                     return False
         greeting = json.loads(body)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError, ValueError, RecursionError) as error:
+    except TimeoutError:
+        return None
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RecursionError) as error:
         log.debug("not LM Studio", extra={"address": str(place), "why": type(error).__name__})
         return False
     return isinstance(greeting, dict) and greeting.get("lmstudio") is True
+
+
+async def _listens(place: Address, seconds: float) -> bool | None:
+    """Whether connections are taken up there; None when on this machine nobody says so in time.
+
+    Here, who neither takes up nor refuses is a process that stands still with its queue full; elsewhere, a way that
+    leads nowhere.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            _, writer = await asyncio.open_connection(place.host, place.port)
+    except TimeoutError:
+        return None if host_of(str(place)) == LOCAL else False
+    except OSError:
+        return False
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return True
 
 
 def _written(file: Path) -> list[Address]:

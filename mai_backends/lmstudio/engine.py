@@ -15,15 +15,17 @@ from typing import Any
 from lmstudio import LMStudioError
 
 from mai_backends.lmstudio import failures
+from mai_backends.lmstudio.absence import ServerGone
 from mai_backends.lmstudio.catalogue import LoadedRow, ModelRow, loaded_rows, model_rows, profile
 from mai_backends.lmstudio.client import Connection
 from mai_backends.lmstudio.discovery import Address
 from mai_backends.lmstudio.headers import Headers
+from mai_backends.lmstudio.holdings import Holdings
 from mai_backends.lmstudio.loading import Loader, specifier
 from mai_backends.lmstudio.options import LMStudioOptions
 from mai_backends.lmstudio.orphans import Orphans
 from mai_backends.lmstudio.streaming import stream
-from mai_core.errors import BackendUnavailable, EngineAbsent, GenerationError, ModelCrashed, ModelStalled, OutOfMemory
+from mai_core.errors import BackendUnavailable, GenerationError, ModelCrashed, ModelStalled, OutOfMemory
 from mai_core.plugin.interfaces import GenerationEvent
 from mai_core.policy.footprint import predict_footprint
 from mai_core.policy.messages import GenerationOptions, Message
@@ -39,10 +41,16 @@ QUIET_SECONDS = 15.0
 CLOSE_SECONDS = 3.0
 COUNTS_AT_ONCE = 8
 GGUF = "gguf"
+PREFIX = "mai-"
+LONGEST_NAME = 100
 
 
 class Engine:
-    """LM Studio's server under the name of one backend. ``locate`` tells where it is each time a link is made."""
+    """LM Studio's server under the name of one backend. ``locate`` tells where it is each time a link is made.
+
+    What processes of Mai that were killed have left there is used, and made room with, as what was loaded here; once
+    something of it is, or anything was loaded here, all of it is unloaded in the end. Who only looks leaves it alone.
+    """
 
     def __init__(
         self,
@@ -52,6 +60,7 @@ class Engine:
         *,
         home: Path,
         cache: Path,
+        holdings: Path,
         locate: Callable[[], Awaitable[Address]],
         token: Callable[[], Awaitable[str]],
     ) -> None:
@@ -60,15 +69,23 @@ class Engine:
         self._remote = host != "local"
         self._headers = Headers(home, cache / "lmstudio-headers.json")
         self._connection = Connection(
-            locate, token=token, connect_timeout=options.connect_timeout, rpc_timeout=options.rpc_timeout
+            locate,
+            token=token,
+            token_option=f"backends.{name}.api_token",
+            connect_timeout=options.connect_timeout,
+            rpc_timeout=options.rpc_timeout,
         )
-        self._orphans = Orphans(self._connection, seconds=options.load_timeout)
+        self._holdings = Holdings(holdings)
+        self._orphans = Orphans(self._connection, seconds=options.load_timeout, unloaded=self._holdings.drop)
         self._loader = Loader(
             self._connection, self._orphans, gpu=options.gpu, ttl=options.ttl, silence=options.load_timeout
         )
         self._rows: dict[str, ModelRow] = {}
         self._profiles: dict[str, ModelProfile] = {}
         self._instances: dict[str, LoadedModel] = {}
+        self._left: dict[str, LoadedModel] = {}
+        self._tidied = False
+        self._works = False
         self._quiet_until = 0.0
 
     async def models(self) -> list[ModelProfile]:
@@ -94,8 +111,8 @@ class Engine:
         try:
             async with asyncio.timeout(LOADED_WITH_CONNECTING_SECONDS):
                 rows = loaded_rows(await self._rows_of("llm", "listLoaded", seconds=LOADED_SECONDS))
-        except EngineAbsent:
-            return []  # who only stands still comes back with all it had: what is gone, its next list will tell
+        except ServerGone:
+            return []  # should it come back with what it had, its next list will tell
         except (BackendUnavailable, TimeoutError) as error:
             self._quiet_until = now + QUIET_SECONDS
             if isinstance(error, BackendUnavailable):
@@ -103,30 +120,38 @@ class Engine:
             raise BackendUnavailable("LM Studio does not say what it has loaded") from error
         for gone in before - {row.identifier for row in rows}:
             if self._instances.pop(gone, None) is not None:
+                self._holdings.drop(gone)
                 log.info("instance gone", extra={"instance": gone})
+        self._look_for_the_left([row.identifier for row in rows])
         return [self._described(row) for row in rows]
 
     async def load(self, model: ModelProfile, plan: LoadPlan, tell: Callable[[float], None]) -> LoadedModel:
         """A new instance, under an identifier of our own."""
-        identifier = f"mai-{re.sub(r'[^A-Za-z0-9._-]+', '-', model.key)}-{secrets.token_hex(4)}"
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", model.key)[:LONGEST_NAME]
+        identifier = f"{PREFIX}{name}-{secrets.token_hex(4)}"
         predicted = predict_footprint(model, plan)
         row = self._rows.get(model.key)
-        real, estimate = await self._loader.load(
-            model,
-            plan,
-            identifier,
-            gguf=row is None or row.format in ("", GGUF),
-            progress=tell,
-            short_of_memory=lambda: not self._remote and _available() < predicted.ram,
+        wanted = LoadedModel(
+            instance=identifier, key=model.key, backend=self._name, plan=plan, footprint=predicted, host=self._host
         )
-        loaded = LoadedModel(
-            instance=identifier,
-            key=model.key,
-            backend=self._name,
-            plan=real,
-            footprint=estimate.footprint(model.size_bytes) if estimate else predict_footprint(model, real),
-            host=self._host,
-        )
+        self._works = True
+        self._holdings.keep(wanted)
+        try:
+            real, estimate = await self._loader.load(
+                model,
+                plan,
+                identifier,
+                gguf=row is None or row.format in ("", GGUF),
+                progress=tell,
+                short_of_memory=lambda: not self._remote and _available() < predicted.ram,
+            )
+        except BaseException:
+            if identifier not in self._orphans:
+                self._holdings.drop(identifier)
+            raise
+        footprint = estimate.footprint(model.size_bytes) if estimate else predict_footprint(model, real)
+        loaded = replace(wanted, plan=real, footprint=footprint)
+        self._holdings.keep(loaded)
         self._instances[identifier] = loaded
         self._quiet_until = 0.0
         log.info(
@@ -135,25 +160,28 @@ class Engine:
         return loaded
 
     async def unload(self, instance: str) -> None:
-        """Free an instance that was loaded here; others are left alone."""
-        loaded = self._instances.get(instance)
+        """Free an instance that is Mai's; others are left alone."""
+        loaded = self._own(instance)
         if loaded is None:
             return
         try:
             await self._connection.call("llm", "unloadModel", {"identifier": instance})
-        except EngineAbsent:
-            return  # its memory went with the server; should that only stand still, it is ours when it comes back
+        except ServerGone:
+            return  # its memory went with the server; should it come back with what it had, this is ours still
         except LMStudioError as error:
             if not failures.is_gone(error):
                 raise BackendUnavailable(
                     f"LM Studio did not unload {loaded.key}", detail=failures.describe(error)
                 ) from error
         self._instances.pop(instance, None)
+        self._holdings.drop(instance)
 
     async def generate(
         self, instance: str, messages: Sequence[Message], options: GenerationOptions
     ) -> AsyncGenerator[GenerationEvent, None]:
         """A reply. A connection that breaks before anything was shown is made anew, once."""
+        self._works = True
+        self._own(instance)
         key = self._key(instance)
         for last_time in (False, True):
             shown = False
@@ -201,19 +229,22 @@ class Engine:
             await asyncio.gather(*counts, return_exceptions=True)
 
     async def has_others(self) -> bool:
-        """Whether anything is loaded there that was not loaded here, or nobody can tell."""
+        """Whether anything is loaded there that is not Mai's to unload, or nobody can tell."""
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 rows = [*await self._rows_of("llm", "listLoaded"), *await self._rows_of("embedding", "listLoaded")]
-        except EngineAbsent:
+        except ServerGone:
             return False
         except (BackendUnavailable, TimeoutError):
             return True
-        return any(not isinstance(row, Mapping) or row.get("identifier") not in self._instances for row in rows)
+        ours = {*self._instances, *self._left}
+        return any(not isinstance(row, Mapping) or row.get("identifier") not in ours for row in rows)
 
     async def close(self) -> None:
-        """Unload what was loaded here, and let go of the server."""
+        """Unload what is Mai's, and let go of the server."""
         await self._orphans.close()
+        for instance in tuple(self._left) if self._works else ():
+            self._own(instance)
         if self._instances:
             try:
                 async with asyncio.timeout(CLOSE_SECONDS):
@@ -253,8 +284,27 @@ class Engine:
         except (BackendUnavailable, TimeoutError) as error:
             log.info("broken instance not unloaded", extra={"instance": instance, "why": str(error)})
 
+    def _look_for_the_left(self, listed: Sequence[str]) -> None:
+        """Which of the instances there a killed process has left."""
+        if not self._tidied:
+            self._holdings.tidy(listed)
+            self._tidied = True
+        strange = [name for name in listed if name.startswith(PREFIX) and name not in self._instances]
+        found = self._holdings.left(strange) if strange else {}
+        self._left = {
+            name: replace(note, backend=self._name, host=self._host, owned=True) for name, note in found.items()
+        }
+
+    def _own(self, instance: str) -> LoadedModel | None:
+        """An instance that is Mai's, from now on this process's; None for those of others."""
+        left = self._left.pop(instance, None)
+        if left is not None and self._holdings.claim(instance):
+            self._instances[instance] = left
+            log.info("took over what a killed process left", extra={"instance": instance})
+        return self._instances.get(instance)
+
     def _described(self, row: LoadedRow) -> LoadedModel:
-        if (own := self._instances.get(row.identifier)) is not None:
+        if (own := self._instances.get(row.identifier) or self._left.get(row.identifier)) is not None:
             return replace(own, expires_in=row.ttl)
         key = self._key_of(row.model)
         known, plan = self._profiles.get(key), LoadPlan(context=row.context)

@@ -17,6 +17,7 @@ from lmstudio import (
     SerializedLMSExtendedError,
 )
 
+from mai_backends.lmstudio.access import Access
 from mai_core.errors import (
     AccessDenied,
     BackendError,
@@ -35,9 +36,11 @@ __all__ = [
     "ConnectionLost",
     "connecting",
     "describe",
+    "entering",
     "generating",
     "is_gone",
     "is_lost",
+    "lifeless",
     "loading",
     "silent",
     "too_long",
@@ -80,32 +83,40 @@ def is_gone(error: BaseException) -> bool:
     return isinstance(error, LMStudioModelNotFoundError) or _code(error) in _GONE
 
 
-def connecting(error: Exception, where: str) -> BackendError:
-    """Why there is no connection to ``where``: nobody is there, it does not answer, or it does not want us.
-
-    A refusal is a ``ValueError`` of SDK 1.5, which cannot read it, and a server's error of 1.6.
-    """
+def connecting(error: Exception, where: str) -> BackendUnavailable:
+    """Why there is no connection to ``where``: nobody is there, or it does not answer."""
     detail = describe(error)
-    if isinstance(error, LMStudioValueError):
-        return AccessDenied(
-            "the API token for LM Studio is not one of LM Studio's",
-            remedy="they look like sk-lm-xxxxxxxx:xxxx",
-            detail=detail,
-        )
-    if isinstance(error, LMStudioServerError | ValueError) and not _is_reading_error(error):
-        return AccessDenied(
-            f"LM Studio at {where} refuses the API token or wants one",
-            remedy="set LM_API_TOKEN to a token made in LM Studio; it takes lmstudio 1.6 or newer to show one",
-            detail=detail,
-        )
     if isinstance(error, TimeoutError):
         return BackendUnavailable(f"LM Studio at {where} accepts connections but does not answer", detail=detail)
     return BackendUnavailable(f"LM Studio at {where} cannot be reached", detail=detail)
 
 
+def entering(error: Exception, where: str, access: Access) -> BackendUnavailable:
+    """Why a new connection to ``where`` came to nothing: also, that it does not want us.
+
+    A refusal is a ``ValueError`` of SDK 1.5, which cannot read it, and a server's error of 1.6.
+    """
+    if isinstance(error, LMStudioValueError):
+        return AccessDenied(
+            "the API token for LM Studio is not one of LM Studio's",
+            remedy="they look like sk-lm-xxxxxxxx:xxxx",
+            detail=describe(error),
+        )
+    if isinstance(error, LMStudioServerError | ValueError) and not _is_reading_error(error):
+        return access.denied(where, describe(error))
+    return connecting(error, where)
+
+
 def silent(where: str, what: str, seconds: float) -> BackendUnavailable:
     """LM Studio did not answer within so many seconds."""
     return BackendUnavailable(f"LM Studio at {where} did not {what} within {seconds:g} s", remedy="restart LM Studio")
+
+
+def lifeless(where: str, key: str) -> BackendUnavailable:
+    """LM Studio gave no sign of life of any kind while it loaded a model."""
+    return BackendUnavailable(
+        f"LM Studio at {where} stopped answering while it loaded {key}", remedy="restart LM Studio"
+    )
 
 
 def loading(error: Exception, key: str, *, short_of_memory: bool = False) -> BackendError:

@@ -14,6 +14,7 @@ from lmstudio.json_api import LlmLoadModelConfig, LoadModelEndpoint, ModelTypesL
 
 from mai_backends.lmstudio import failures
 from mai_backends.lmstudio.client import Channel, Connection, Link
+from mai_backends.lmstudio.life import Lifeless, Pulse
 from mai_backends.lmstudio.options import Gpu
 from mai_backends.lmstudio.orphans import Orphans
 from mai_backends.lmstudio.stopping import stop, undisturbed
@@ -113,9 +114,13 @@ class Loader:
         async with link.channel(endpoint) as channel:
             unfinished = True
             try:
-                info = await self._watched(channel, tell)
+                pulse = Pulse(link.address)
+                info = await pulse.while_there(self._watched(channel, pulse, tell))
                 unfinished = False
                 return info
+            except Lifeless as error:
+                self._connection.retire(link)
+                raise failures.lifeless(str(link.address), key) from error
             except TimeoutError as error:
                 self._connection.retire(link)
                 raise ModelLoadError(
@@ -137,7 +142,7 @@ class Loader:
                     if last:
                         await undisturbed(self._orphans.settle(STOP_SECONDS))
 
-    async def _watched(self, channel: Channel, tell: Callable[[float], None]) -> Mapping[str, Any]:
+    async def _watched(self, channel: Channel, pulse: Pulse, tell: Callable[[float], None]) -> Mapping[str, Any]:
         """The ``info`` of success; progress goes up only. Raises ``TimeoutError`` when there is none for too long."""
         clock = asyncio.get_running_loop().time
         deadline, highest = clock() + self._silence, 0.0
@@ -145,6 +150,7 @@ class Loader:
             while True:
                 async with asyncio.timeout_at(deadline):
                     packet = await anext(packets, None)
+                pulse.beat()
                 match packet:
                     case None:
                         raise LMStudioChannelClosedError("LM Studio ended the load without a word")

@@ -24,11 +24,12 @@ class LMStudioOptions(BaseModel):
     start_timeout     how long LM Studio may take to come up
     start_wait        how long a turn that wants one of its models waits for that, before another model answers
     ttl_seconds       idle time after which LM Studio unloads a model Mai loaded; 0 or null for never
-    api_token         where its API token is: ``env:NAME`` or ``keyring:SERVICE/USER``
+    api_token         where its API token is: ``env:NAME`` or ``keyring:SERVICE/USER``, else ``env:LM_API_TOKEN``; only
+                      the SDK's pre-releases can show one: ``pip install --upgrade --pre lmstudio``
     gpu               share of a model that goes to the GPU where a plan leaves that open; ``auto``: LM Studio's choice
     connect_timeout   how long a connection, its greeting and its authentication may take
     rpc_timeout       how long it may take to answer a question
-    load_timeout      how long a load may show no progress
+    load_timeout      how long a load may show no progress while the server is there
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

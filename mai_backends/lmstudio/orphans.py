@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from lmstudio import LMStudioError
 
@@ -21,11 +22,15 @@ RAREST = 5.0
 
 
 class Orphans:
-    """Looks for instances nobody waits for any more, in the background, each for ``seconds``."""
+    """Looks for instances nobody waits for any more, in the background, each for ``seconds``.
 
-    def __init__(self, connection: Connection, *, seconds: float) -> None:
+    ``unloaded`` is told of each that was found.
+    """
+
+    def __init__(self, connection: Connection, *, seconds: float, unloaded: Callable[[str], None]) -> None:
         self._connection = connection
         self._seconds = seconds
+        self._unloaded = unloaded
         self._until: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -34,6 +39,10 @@ class Orphans:
         self._until[identifier] = asyncio.get_running_loop().time() + self._seconds
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._look(), name="lmstudio-orphans")
+
+    def __contains__(self, identifier: str) -> bool:
+        """Whether this instance is looked for."""
+        return identifier in self._until
 
     async def settle(self, seconds: float) -> None:
         """Wait so long for the hunt to end."""
@@ -63,6 +72,7 @@ class Orphans:
                 if row.identifier in self._until:
                     await self._connection.call("llm", "unloadModel", {"identifier": row.identifier})
                     self._until.pop(row.identifier, None)
+                    self._unloaded(row.identifier)
                     log.info("orphan unloaded", extra={"instance": row.identifier})
         except (BackendUnavailable, LMStudioError) as error:
             log.info("orphans not looked for", extra={"why": failures.describe(error)})

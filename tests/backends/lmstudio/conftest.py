@@ -30,6 +30,7 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Machines that run tests are shared: who answers at all is late now and then, and no test is to fail for that."""
     assert discovery.find.__kwdefaults__ is not None
     monkeypatch.setitem(discovery.find.__kwdefaults__, "seconds", 3.0)
+    monkeypatch.setattr(discovery, "SEARCH_SECONDS", 3.0)
     monkeypatch.setattr(engine, "LOADED_SECONDS", 3.0)
     monkeypatch.setattr(engine, "LOADED_WITH_CONNECTING_SECONDS", 10.0)
     monkeypatch.setattr(loading, "ALIVE_SECONDS", 10.0)

@@ -42,15 +42,17 @@ FAILURES: Mapping[Fault, Row] = {
         seconds=15.0,
     ),
     Fault.WRONG_TOKEN: Row(
-        does="Offers none of its models and says which token is missing; it does not ask again with the same one.",
+        does="Offers none of its models and says what is missing: the option `api_token`, an SDK that can show a token "
+        "(`pip install --upgrade --pre lmstudio`), both, or another token than the one that was refused.",
         error=AccessDenied,
         noticed="at once",
         seconds=1.5,
     ),
     Fault.HANGS_AT_CONNECT: Row(
-        does="Offers none of its models until it answers again; it is asked every 30 s in the background.",
+        does="Offers none of its models until it answers again; it is asked every 30 s in the background. Says that "
+        "something listens there and does not answer, or has stopped answering, and starts nothing beside it.",
         error=BackendUnavailable,
-        noticed="0.5 s, 3 s where the settings say where it is",
+        noticed="0.5 s; 3 s where the settings say where it is, or when it has answered before",
         seconds=3.5,
     ),
     Fault.HANGS_AT_AUTH: Row(
@@ -66,9 +68,11 @@ FAILURES: Mapping[Fault, Row] = {
         seconds=2.5,
     ),
     Fault.HANGS_AT_LOAD: Row(
-        does="Cancels the load, looks for what may become of it, unloads that, and takes the next model.",
+        does="Cancels the load, looks for what may become of it, unloads that, and takes the next model. A server that "
+        "says nothing of a load is asked for its greeting beside: where that does not come either, all its models are "
+        "out.",
         error=ModelLoadError,
-        noticed="60 s without progress",
+        noticed="5 s without progress and without a greeting; 60 s where the greeting comes",
         seconds=5.0,
     ),
     Fault.HANGS_AT_FIRST_TOKEN: Row(
@@ -121,7 +125,7 @@ FAILURES: Mapping[Fault, Row] = {
         seconds=3.0,
     ),
     Fault.MALFORMED_ROWS: Row(
-        does="Leaves out those rows, and lists all others.",
+        does="Leaves out those rows, and lists all others. A context length no model can have counts as unknown.",
         error=None,
         noticed="at once",
         seconds=3.0,

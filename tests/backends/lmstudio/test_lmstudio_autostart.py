@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 from lmstudio_home import Home
-from lmstudio_world import MakeBackend
+from lmstudio_world import MakeBackend, mai_process, said
 
+from mai_backends.lmstudio.absence import ServerGone
 from mai_backends.lmstudio.backend import LMStudioBackend
 from mai_core.errors import BackendUnavailable, EngineAbsent
 from mai_core.policy.messages import GenerationOptions, Message, Role
@@ -31,7 +32,7 @@ async def listed(backend: LMStudioBackend, seconds: float = 60.0) -> list[str]:
         began = time.monotonic()
         try:
             return [model.key for model in await backend.models()]
-        except EngineAbsent:
+        except (EngineAbsent, ServerGone):
             assert time.monotonic() - began < 5.0, "a listing waited for the start"
             await asyncio.sleep(0.05)
     raise AssertionError("it was not started")
@@ -196,12 +197,67 @@ async def test_a_server_that_died_is_started_again(make_backend: MakeBackend, ma
     loaded = await backend.load(WANTED, PLAN)
     assert home.server is not None
     os.kill(home.server, signal.SIGKILL)
-    with pytest.raises(EngineAbsent):
+    with pytest.raises(BackendUnavailable, match=r"stopped answering at .*; Mai starts it again$") as caught:
         async for _ in backend.generate(loaded.instance, (Message(role=Role.USER, content="x"),), GenerationOptions()):
             pass
+    assert not isinstance(caught.value, EngineAbsent)
     assert await listed(backend) == [WANTED.key]
     assert home.calls == ["daemon up --json"] * 2
+    assert backend.note == "started again by Mai"
+
+
+async def test_what_mai_started_is_not_said_to_be_there_when_it_died(
+    make_backend: MakeBackend, make_home: MakeHome
+) -> None:
+    home = make_home()
+    backend = make_backend(home=str(home.path))
+    await backend.load(WANTED, PLAN)
     assert backend.note == "started by Mai"
+    assert home.server is not None
+    os.kill(home.server, signal.SIGKILL)
+    await no_longer(home.port)
+    with pytest.raises(BackendUnavailable) as caught:
+        await backend.models()
+    assert "nobody listens there any more" in caught.value.message
+    assert caught.value.remedy == "Mai starts it again when one of its models is wanted"
+    assert backend.note == ""
+    assert await backend.loaded() == []
+    await backend.load(WANTED, PLAN)
+    assert backend.note == "started again by Mai"
+
+
+async def no_longer(port: int) -> None:
+    """Until nobody listens there."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                return
+            writer.close()
+            await asyncio.sleep(0.02)
+
+
+async def test_another_process_can_tell_of_a_start(
+    make_backend: MakeBackend, make_home: MakeHome, tmp_path: Path
+) -> None:
+    home = make_home(delay=30.0)
+    work = """
+    try:
+        await backend.models()
+    except EngineAbsent:
+        while backend.note != "starting LM Studio":
+            await asyncio.sleep(0.02)
+    print("starting", flush=True)
+    """
+    backend = make_backend(home=str(home.path), autostart_after=600)
+    assert backend.note == ""
+    with mai_process(tmp_path, work, home=str(home.path), autostart_after=0.0) as other:
+        assert said(other) == "starting"
+        with pytest.raises(EngineAbsent):
+            await backend.models()
+        assert backend.note == f"process {other.pid} of Mai is starting LM Studio"
+    assert backend.note == "", "whoever is dead starts nothing"
 
 
 async def test_nobody_waits_long_for_a_start(make_backend: MakeBackend, make_home: Callable[..., Home]) -> None:

@@ -79,6 +79,20 @@ def test_some_rows_are_left_out(change: dict[str, Any]) -> None:
     assert model_rows([{**ROW, **change}]) == []
 
 
+@pytest.mark.parametrize("absurd", [0, 1, 17, -1, -(10**18), 10**18, 1e18, float("nan"), "32768", None, True, [4096]])
+def test_a_window_nobody_can_believe_is_unknown(absurd: object) -> None:
+    (row,) = model_rows([{**ROW, "maxContextLength": absurd}])
+    assert row.max_context == DEFAULT_CONTEXT
+    (loaded,) = loaded_rows([{**Instance("mine", MODEL, 4096).row(), "contextLength": absurd}])
+    assert loaded.context == DEFAULT_CONTEXT
+
+
+def test_numbers_as_large_as_there_are() -> None:
+    assert [row.max_context for row in model_rows([{**ROW, "maxContextLength": 10_000_000}])] == [10_000_000]
+    assert [row.max_context for row in model_rows([{**ROW, "maxContextLength": 32768.0}])] == [32768]
+    assert model_rows([{**ROW, "sizeBytes": 10**18}]) == []
+
+
 def test_malformed_rows_cost_only_themselves() -> None:
     keys = [row.key for row in model_rows([*MALFORMED, ROW, *MALFORMED])]
     assert keys == ["phone-model", "qwen/qwen3-8b"], "a format nobody knows is LM Studio's business"
@@ -91,7 +105,7 @@ def test_no_row_costs_another(rows: list[Any], place: int) -> None:
     assert len({row.key for row in found}) == len(found)
     for row in found:
         assert row.size_bytes > 0
-        assert row.max_context > 0
+        assert 256 <= row.max_context <= 2**30
         assert profile(row, backend="lm", host="local", remote=False, architecture=None).key
 
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from pathlib import Path
 
 import lmstudio
 import pytest
 from lmstudio_home import ROOT, free_port
-from lmstudio_world import KEY, REPLY, MakeBackend, sockets_to
+from lmstudio_world import KEY, REPLY, MakeBackend, server_process, sockets_to
 
 from mai_backends.lmstudio import client, discovery, engine
 from mai_backends.lmstudio.backend import LMStudioBackend
@@ -32,18 +30,6 @@ TOKEN = "sk-lm-abcdefgh:0123456789abcdefghij"
 SHOWS_TOKENS = "api_token" in inspect.signature(lmstudio.AsyncClient).parameters
 PLAN = LoadPlan(context=1024)
 SAID = (Message(role=Role.USER, content="Hello"),)
-
-
-@contextmanager
-def server_process(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The stand-in as a process of its own: its address, and the process to be frozen or killed."""
-    command = [sys.executable, "-m", "tests.standins.lmstudio", "--model", KEY, *arguments]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield f"127.0.0.1:{int(process.stdout.readline())}", process
-        finally:
-            process.kill()
 
 
 async def instance_of(backend: LMStudioBackend) -> str:
@@ -173,14 +159,24 @@ async def test_a_token_is_shown_where_the_sdk_can(
         if SHOWS_TOKENS:
             assert await backend.models()
         else:
-            with pytest.raises(AccessDenied, match=re.escape("lmstudio 1.6")):
+            with pytest.raises(AccessDenied, match="cannot show the one that is set") as caught:
                 await backend.models()
+            assert caught.value.remedy == "pip install --upgrade --pre lmstudio"
+
+
+async def test_what_is_missing_where_a_token_is_wanted(make_backend: MakeBackend) -> None:
+    with LMStudioStandIn(token=TOKEN) as standin:
+        with pytest.raises(AccessDenied, match="wants an API token") as caught:
+            await make_backend(url=standin.host).models()
+        assert "mai config set backends.mine.api_token env:NAME" in caught.value.remedy
+        assert ("pip install --upgrade --pre lmstudio; " in caught.value.remedy) is not SHOWS_TOKENS
 
 
 async def test_a_wrong_token_is_refused(make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LM_API_TOKEN", TOKEN[:-1] + "X")
+    told = "refuses the API token it is shown" if SHOWS_TOKENS else "cannot show"
     with LMStudioStandIn(token=TOKEN) as standin:
-        with pytest.raises(AccessDenied) as caught:
+        with pytest.raises(AccessDenied, match=told) as caught:
             await make_backend(url=standin.host).models()
         assert TOKEN[:-1] not in f"{caught.value} {caught.value.detail}"
 

@@ -16,7 +16,7 @@ from lmstudio_home import ROOT, free_port
 from lmstudio_world import MakeBackend
 
 from mai_backends.lmstudio import discovery
-from mai_backends.lmstudio.discovery import LOOPBACK, Address, address_of, candidates, find
+from mai_backends.lmstudio.discovery import LOOPBACK, Address, Found, address_of, candidates, find
 from mai_backends.lmstudio.installation import Installation
 from mai_backends.lmstudio.plugin import mai_register_backends
 from mai_core.errors import BackendUnavailable, EngineAbsent, SettingsError
@@ -119,10 +119,10 @@ async def test_the_first_place_that_answers_is_taken(standin: LMStudioStandIn) -
     with other:
         here, there = Address(LOOPBACK, standin.port), Address(LOOPBACK, other.port)
         nobody = Address(LOOPBACK, free_port())
-        assert await find([nobody, here, there]) == here
-        assert await find([nobody, there, here]) == there
-        assert await find([nobody]) is None
-        assert await find([]) is None
+        assert await find([nobody, here, there]) == Found(here)
+        assert await find([nobody, there, here]) == Found(there)
+        assert await find([nobody]) == Found(None)
+        assert await find([]) == Found(None)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ async def test_others_are_not_taken_for_lm_studio(answer: bytes | None, standin:
     async with listener(answer) as other:
         began = time.monotonic()
         found = await find([other, Address(LOOPBACK, standin.port)], seconds=3.0)
-        assert found == Address(LOOPBACK, standin.port)
+        assert found == Found(Address(LOOPBACK, standin.port), (other,) if answer is None else ())
         assert time.monotonic() - began < 8.0
 
 

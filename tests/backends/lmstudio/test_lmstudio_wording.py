@@ -6,6 +6,7 @@ import pytest
 from lmstudio import LMStudioChannelClosedError, LMStudioServerError, LMStudioWebsocketError
 
 from mai_backends.lmstudio import failures
+from mai_backends.lmstudio.access import Access
 from mai_core.errors import (
     AccessDenied,
     BackendError,
@@ -111,11 +112,29 @@ def test_replies_that_fail(error: Exception, kind: type[BackendError]) -> None:
     ],
 )
 def test_connections_that_fail(error: Exception, kind: type[BackendError]) -> None:
-    assert type(failures.connecting(error, "127.0.0.1:1234")) is kind
+    access = Access("backends.lmstudio.api_token", token=True, shows=True)
+    assert type(failures.entering(error, "127.0.0.1:1234", access)) is kind
+
+
+@pytest.mark.parametrize(
+    ("token", "shows", "told", "upgrade", "setting"),
+    [
+        (False, True, "and none is set", False, True),
+        (True, False, "cannot show the one that is set", True, False),
+        (False, False, "none is set, and lmstudio", True, True),
+        (True, True, "refuses the API token", False, False),
+    ],
+)
+def test_what_is_to_be_done_about_a_token(token: bool, shows: bool, told: str, upgrade: bool, setting: bool) -> None:
+    denied = Access("backends.lmstudio.api_token", token=token, shows=shows).denied("127.0.0.1:1234", "")
+    assert told in denied.message
+    assert ("pip install --upgrade --pre lmstudio" in denied.remedy) is upgrade
+    assert ("mai config set backends.lmstudio.api_token env:NAME" in denied.remedy) is setting
 
 
 def test_what_people_wrote_is_not_in_a_log() -> None:
     secret = "my diary"
     quoting = LMStudioWebsocketError(f"Failed to send websocket message ({{'history': '{secret}'}}): OSError")
-    for classified in (failures.generating(quoting, "m"), failures.connecting(quoting, "here")):
+    access = Access("option", token=True, shows=True)
+    for classified in (failures.generating(quoting, "m"), failures.entering(quoting, "here", access)):
         assert secret not in classified.detail + str(classified)

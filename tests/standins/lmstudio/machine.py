@@ -26,6 +26,7 @@ class Machine:
     huge_bytes     size of the frame of HUGE_LINE
     generating     predictions the server is still working on
     loading        loads the server is still working on
+    greetings      how often somebody asked whether this is LM Studio
     """
 
     def __init__(self, models: Iterable[StandInModel]) -> None:
@@ -43,6 +44,7 @@ class Machine:
         self.violations: list[str] = []
         self.generating = 0
         self.loading = 0
+        self.greetings = 0
 
     async def held(self, *faults: Fault) -> None:
         """Says nothing for as long as one of these faults is set."""

@@ -115,6 +115,7 @@ class LMStudioStandIn(ServerThread, Machine):
         await self.held(Fault.HANGS_AT_CONNECT)
         path = request.path.partition("?")[0]
         if path == "/lmstudio-greeting":
+            self.greetings += 1
             future: dict[str, Any] = {"fieldOfTheFuture": []} if self.fault is Fault.UNKNOWN_FIELDS else {}
             return _json({"lmstudio": True, **future})
         if "Upgrade" not in request.headers:
