@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from mai_core.runtime.mai import AsyncMai
 
 __all__ = ["Repl", "converse"]
+
+PAUSE_SECONDS = 0.4
 
 STYLE = Style.from_dict(
     {
@@ -68,6 +71,8 @@ class Repl:
         self._answered: str | None = None
         self._running: asyncio.Task[Any] | None = None
         self._hinted = False
+        self._pause: asyncio.TimerHandle | None = None
+        self._preparing: asyncio.Task[None] | None = None
         self._keys: tuple[str, ...] = ()
         self._slash = Slash(mai)
         self._session: PromptSession[str] = PromptSession(
@@ -81,12 +86,14 @@ class Repl:
             enable_history_search=False,
             reserve_space_for_menu=6,
         )
+        self._session.default_buffer.on_text_changed += self._typed
 
     async def run(self) -> None:
         """Read, answer, repeat."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
         await self._greet()
-        background = {asyncio.create_task(self._look_around()), asyncio.create_task(self._mai.prepare())}
+        background = {asyncio.create_task(self._look_around())}
+        await self._mai.prepare()
         try:
             while (text := await self._read()) is not None:
                 if not text.strip():
@@ -97,6 +104,7 @@ class Repl:
                     except Leave:
                         break
         finally:
+            self._hold()
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
@@ -113,6 +121,19 @@ class Repl:
                 if self._hinted:
                     note("Ctrl-D leaves.")
                 self._hinted = not self._hinted
+
+    def _typed(self, buffer: Buffer) -> None:
+        """Let the model for what is being written get ready whenever the typing pauses."""
+        self._hold()
+        if buffer.text.strip() and not buffer.text.startswith("/"):
+            self._pause = asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._prepare, buffer.text)
+
+    def _prepare(self, text: str) -> None:
+        self._preparing = asyncio.ensure_future(self._mai.prepare(text))
+
+    def _hold(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
 
     async def _obey(self, text: str) -> None:
         if text.startswith("/") and not text.startswith("//"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from mai_core.cli.output import err, is_fancy, note, out
 from mai_core.cli.waiting import Waiting
+from mai_core.errors import ContextExceeded, MaiError, OutOfMemory
 from mai_core.policy.messages import ReasoningDelta, StopReason, TextDelta
 from mai_core.policy.placements import is_meant
 from mai_core.policy.selection import Move
@@ -18,7 +19,6 @@ from mai_core.runtime.turn import FellBack, Fetching, Loading, ModelChosen, Repl
 
 if TYPE_CHECKING:
     from mai_core.cli.markdown import LiveMarkdown
-    from mai_core.errors import MaiError
     from mai_core.policy.selection import Decision
 
 __all__ = ["TurnView", "show_turn"]
@@ -195,7 +195,7 @@ class TurnView:
         Afterwards those that came to nothing in between count only as failures: the person reads who did go on.
         """
         what = error.message if key in error.message else f"{key}: {error.message}"
-        now = "it is started again" if following == key else f"{following} takes over"
+        now = _again(error) if following == key else f"{following} takes over"
         if not self.wrote:
             self._remark(f"{what}; {now}")
         self._failed.setdefault(key, what)
@@ -272,3 +272,10 @@ async def show_turn(events: AsyncGenerator[TurnEvent, None], view: TurnView) -> 
                     reply = event.reply
     assert reply is not None, "a turn ends with TurnEnd"
     return reply
+
+
+def _again(error: MaiError) -> str:
+    """How the model that failed is tried once more."""
+    if isinstance(error, OutOfMemory):
+        return "a smaller window is tried"
+    return "less is sent" if isinstance(error, ContextExceeded) else "it is started again"

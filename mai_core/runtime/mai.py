@@ -12,15 +12,15 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mai_core.errors import MaiError
 from mai_core.paths import Paths
 from mai_core.plugin.interfaces import FetchProgress
 from mai_core.plugin.registry import PluginRegistry
 from mai_core.policy.features import TaskFeatures, classify, estimate_tokens
-from mai_core.policy.messages import Conversation, GenerationOptions, Message, Role, StopReason
-from mai_core.policy.models import ModelProfile
+from mai_core.policy.messages import Conversation, GenerationOptions, Message, Role, StopReason, Tool
+from mai_core.policy.models import Capability, ModelProfile
 from mai_core.runtime.answering import Answer, Answering, Emit
 from mai_core.runtime.anticipating import Anticipating
 from mai_core.runtime.assembly import assemble, limits_of, rules_of
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["AsyncMai"]
 
 log = logging.getLogger("mai")
+
+ASKING = (Role.USER, Role.TOOL)
 
 
 class AsyncMai:
@@ -164,16 +166,34 @@ class AsyncMai:
     ) -> None:
         await self.shutdown()
 
-    async def process_message(self, text: str, *, conversation: str | None = None) -> Reply:
-        """Answer ``text`` and return the whole reply. Raises what ``stream`` raises."""
-        async with aclosing(self.stream(text, conversation=conversation)) as events:
+    async def process_message(
+        self,
+        text: str | Message,
+        *,
+        conversation: str | None = None,
+        tools: Sequence[Tool] = (),
+        json_schema: dict[str, Any] | None = None,
+    ) -> Reply:
+        """Answer ``text`` and return the whole reply. Takes and raises what ``stream`` does."""
+        turn = self.stream(text, conversation=conversation, tools=tools, json_schema=json_schema)
+        async with aclosing(turn) as events:
             async for event in events:
                 if isinstance(event, TurnEnd):
                     return event.reply
         raise AssertionError("a turn ends with TurnEnd or an error")
 
-    async def stream(self, text: str, *, conversation: str | None = None) -> AsyncGenerator[TurnEvent, None]:
+    async def stream(
+        self,
+        text: str | Message,
+        *,
+        conversation: str | None = None,
+        tools: Sequence[Tool] = (),
+        json_schema: dict[str, Any] | None = None,
+    ) -> AsyncGenerator[TurnEvent, None]:
         """Answer ``text``, event by event; the last is ``TurnEnd``.
+
+        A model that can is chosen to call ``tools`` or to keep to ``json_schema``. What a tool returned is answered by
+        giving it as a message of the role ``tool``.
 
         The message is on disk before anything else happens. Closing the stream stops the model; what it wrote until
         then is kept. Raises the ``MaiError`` that says why there is no answer, a shutdown in the middle of it among
@@ -181,7 +201,9 @@ class AsyncMai:
         """
         # Everything of a turn runs in one task. The queue needs no bound: a reply is no longer than its window.
         events: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
-        turn = asyncio.create_task(self._turn(text, conversation, events.put_nowait))
+        message = text if isinstance(text, Message) else Message(role=Role.USER, content=text)
+        options = replace(self._options(), tools=tuple(tools), json_schema=json_schema)
+        turn = asyncio.create_task(self._turn(message, options, conversation, events.put_nowait))
         self._running.add(turn)
         turn.add_done_callback(self._running.discard)
         turn.add_done_callback(lambda _: events.put_nowait(None))
@@ -298,25 +320,25 @@ class AsyncMai:
             self._presence.close()
         await asyncio.to_thread(self.store.close)
 
-    async def _turn(self, text: str, conversation: str | None, emit: Emit) -> Reply:
-        if not text.strip():
+    async def _turn(self, message: Message, options: GenerationOptions, conversation: str | None, emit: Emit) -> Reply:
+        if message.role not in ASKING:
+            raise MaiError(f"a message of the role {message.role} cannot be answered", remedy="ask as user or tool")
+        if not message.content.strip() and message.role is Role.USER:
             raise MaiError("there is nothing to answer", remedy="say something")
         started = time.monotonic()
         async with self._beginning:
             name = conversation or self.conversation or await self.new_conversation()
-        asked = await asyncio.to_thread(self.store.append, name, Message(role=Role.USER, content=text))
+        asked = await asyncio.to_thread(self.store.append, name, message)
         async with self._turns.setdefault(name, asyncio.Lock()):
             stored = (await asyncio.to_thread(self.store.conversation, name)).messages
             # Messages that came in meanwhile have their own turn after this one.
-            messages = (*(m for m in stored if m.id < asked.id or m.role is not Role.USER), asked)
-            features = self._features(text, messages[:-1])
+            messages = (*(m for m in stored if m.id < asked.id or m.role not in ASKING), asked)
+            features = self._features(message.content, messages[:-1], options)
             previous, answer = self.manager.current, Answer()
             self._answering += 1
             try:
                 await self._note(name)
-                situation = await self.manager.generate_response(
-                    answer, name, messages, features, self._options(), emit
-                )
+                situation = await self.manager.generate_response(answer, name, messages, features, options, emit)
             except BaseException as error:
                 if answer.stop is None:
                     cancelled = isinstance(error, asyncio.CancelledError)
@@ -328,11 +350,11 @@ class AsyncMai:
                 await asyncio.shield(self._note(name))
             seconds = time.monotonic() - started
             first = (answer.first_token or time.monotonic()) - started
-            message = await asyncio.to_thread(self._recorder.keep_text, name, answer)
+            written = await asyncio.to_thread(self._recorder.keep_text, name, answer)
             answer.decision = await self.manager.explained(situation)
             await asyncio.to_thread(self._recorder.keep_decision, name, asked, answer)
             reply = Reply(
-                message=message,
+                message=written,
                 conversation=name,
                 usage=answer.usage,
                 decision=answer.decision,
@@ -346,12 +368,13 @@ class AsyncMai:
                 self._in_background(self.prepare())
             return reply
 
-    def _features(self, text: str, before: Sequence[Message]) -> TaskFeatures:
+    def _features(self, text: str, before: Sequence[Message], options: GenerationOptions | None = None) -> TaskFeatures:
         """What ``text`` asks for as the next message after ``before``."""
         prompt = self.loaded.settings.context.system_prompt
         history = sum(estimate_tokens(m.content) for m in before) + estimate_tokens(prompt)
         read = any(m.model and m.model == self.manager.current for m in before)
-        return classify(text, history_tokens=history, cached_tokens=history if read else 0)
+        features = classify(text, history_tokens=history, cached_tokens=history if read else 0)
+        return replace(features, capabilities=features.capabilities | _needs(options))
 
     def _options(self) -> GenerationOptions:
         return GenerationOptions(**self.loaded.settings.generation.model_dump())
@@ -375,3 +398,8 @@ class AsyncMai:
             conversation=conversation or self.conversation,
             loaded=loaded,
         )
+
+
+def _needs(options: GenerationOptions | None) -> frozenset[Capability]:
+    tools, schema = (bool(options.tools), options.json_schema is not None) if options else (False, False)
+    return frozenset([Capability.TOOLS] * tools + [Capability.JSON] * schema)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from types import TracebackType
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from mai_core.paths import Paths
 from mai_core.plugin.interfaces import FetchProgress
 from mai_core.plugin.registry import PluginRegistry
-from mai_core.policy.messages import Conversation
+from mai_core.policy.messages import Conversation, Message, Tool
 from mai_core.policy.models import ModelProfile
 from mai_core.runtime.mai import AsyncMai
 from mai_core.runtime.status import ModelRow, Status
@@ -65,13 +65,29 @@ class Mai:
     ) -> None:
         self.shutdown()
 
-    def process_message(self, text: str, *, conversation: str | None = None) -> Reply:
+    def process_message(
+        self,
+        text: str | Message,
+        *,
+        conversation: str | None = None,
+        tools: Sequence[Tool] = (),
+        json_schema: dict[str, Any] | None = None,
+    ) -> Reply:
         """Answer ``text`` and return the whole reply; see ``AsyncMai.process_message``."""
-        return self._wait(self._mai.process_message(text, conversation=conversation))
+        return self._wait(
+            self._mai.process_message(text, conversation=conversation, tools=tools, json_schema=json_schema)
+        )
 
-    def stream(self, text: str, *, conversation: str | None = None) -> Iterator[TurnEvent]:
+    def stream(
+        self,
+        text: str | Message,
+        *,
+        conversation: str | None = None,
+        tools: Sequence[Tool] = (),
+        json_schema: dict[str, Any] | None = None,
+    ) -> Iterator[TurnEvent]:
         """Answer ``text``, event by event. Closing the iterator stops the model; see ``AsyncMai.stream``."""
-        events = self._mai.stream(text, conversation=conversation)
+        events = self._mai.stream(text, conversation=conversation, tools=tools, json_schema=json_schema)
         try:
             while True:
                 try:

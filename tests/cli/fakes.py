@@ -382,7 +382,7 @@ class ScriptedMai:
         self.conversation = found.id
         return found
 
-    async def prepare(self) -> None:
+    async def prepare(self, typed: str = "") -> None:
         return
 
     async def shutdown(self) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -22,11 +23,23 @@ from mai_core.errors import (
     OutOfMemory,
     UnknownModel,
 )
-from mai_core.plugin.interfaces import SelectionStrategy
-from mai_core.policy.messages import Role, StopReason, TextDelta
+from mai_core.plugin.interfaces import GenerationEvent, SelectionStrategy
+from mai_core.policy.messages import (
+    GenerationOptions,
+    Message,
+    ReplyEnd,
+    Role,
+    StopReason,
+    TextDelta,
+    Tool,
+    ToolCall,
+    Usage,
+)
+from mai_core.policy.models import Capability
 from mai_core.policy.selection import Move, Proposal, SelectionRequest
 from mai_core.runtime.turn import FellBack, Loading, ModelChosen, TurnEnd
 from mai_core.settings.model import SelectionSettings
+from mai_core.testing.backend import FakeBackend
 from mai_core.testing.machine import FakeMachine
 from tests.core.runtime.worlds import events_of, model, running
 
@@ -333,3 +346,44 @@ async def test_a_model_nobody_voted_for_is_better_than_none(tmp_path: Path) -> N
     picky = SelectionSettings(strategies=("picky",))
     async with running(tmp_path, broken, model("spare"), plugins=[Picky()], selection=picky) as (mai, _, _):
         assert (await mai.process_message("hello")).message.model == "spare"
+
+
+async def test_tools_and_a_schema_reach_a_model_that_can_and_the_result_is_answered(tmp_path: Path) -> None:
+    seen: list[GenerationOptions] = []
+
+    class Able(FakeBackend):
+        async def generate(
+            self, instance: str, messages: Sequence[Message], options: GenerationOptions
+        ) -> AsyncGenerator[GenerationEvent, None]:
+            seen.append(options)
+            if options.tools and messages[-1].role is Role.USER:
+                yield ToolCall(id="1", name="clock", arguments="{}")
+                yield ReplyEnd(StopReason.TOOLS, Usage())
+                return
+            async for event in super().generate(instance, messages, options):
+                yield event
+
+    class Plugin:
+        @hookimpl
+        def mai_register_backends(self) -> Sequence[type[Any]]:
+            return [type("AbleBackend", (Able,), {"kind": "able"})]
+
+    able = model("able", 0.2, reply="Noon.")
+    able.profile = replace(able.profile, capabilities=frozenset({Capability.TOOLS, Capability.JSON}))
+    clock = Tool(name="clock", description="the time", parameters={"type": "object", "properties": {}})
+    others = {"able": {"type": "able", "models": [able]}}
+    async with running(tmp_path, model("better", 0.9), plugins=[Plugin()], others=others) as (mai, _, _):
+        asked = await mai.process_message("What time is it?", tools=[clock])
+        assert asked.message.model == "able"
+        [call] = asked.message.tool_calls
+        result = Message(role=Role.TOOL, content="12:00", tool_call_id=call.id)
+        answered = await mai.process_message(result, tools=[clock])
+        assert answered.text == "Noon."
+        roles = [m.role.value for m in (await mai.get_conversation_history()).messages]
+        assert roles == ["user", "assistant", "tool", "assistant"]
+        schema = {"type": "object"}
+        assert (await mai.process_message("As an object.", json_schema=schema)).message.model == "able"
+        assert [bool(o.tools) for o in seen] == [True, True, False]
+        assert seen[-1].json_schema == schema
+        with pytest.raises(MaiError, match="cannot be answered"):
+            await mai.process_message(Message(role=Role.ASSISTANT, content="me"))
