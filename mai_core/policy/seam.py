@@ -164,8 +164,7 @@ class Seam:
             return False
         if self._spelled.endswith(repeated, 0, start):
             return False
-        half = len(repeated) // 2
-        return (repeated + repeated).find(repeated[: half + 1], 1) >= half
+        return not any(repeated.startswith(repeated[period:]) for period in range(1, len(repeated) // 2 + 1))
 
 
 _UNSPACED = "\u2e80"
