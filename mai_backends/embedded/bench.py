@@ -1,4 +1,5 @@
-"""First token and tokens a second through all of Mai, beside the bare engine in one process, turn by turn.
+"""First token and tokens a second through all of Mai, beside the bare engine in one process, turn by turn; then what a
+conversation costs whose model left and comes back.
 
     python -m mai_backends.embedded.bench [FILE.gguf] [ROUNDS]
 
@@ -15,10 +16,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mai_backends.embedded.bench_returning import print_returning
 from mai_core import AsyncMai, Paths
 from mai_core.policy.messages import TextDelta
 from mai_core.policy.models import LoadedModel
@@ -27,6 +29,7 @@ from mai_core.settings.layers import load_settings
 __all__ = ["main"]
 
 TOKENS = 96
+RETURNING = 1500
 QUESTION = "This is question number {}. Tell me in some detail what a lighthouse is for."
 
 
@@ -102,8 +105,8 @@ async def compare(file: Path | None, rounds: int) -> None:
             await mai.process_message("Hello.")
             status = await mai.get_status()
             like = status.loaded[0]
-            location = next(p.location for r in await mai.models() if (p := r.best.profile).key == like.key)
-            ask = bare_engine(location, like)
+            profile = next(p for r in await mai.models() if (p := r.best.profile).key == like.key)
+            ask = bare_engine(profile.location, like)
             system = mai.loaded.settings.context.system_prompt
             ask([{"role": "user", "content": "Hello."}])
             with_mai, bare = [], []
@@ -118,6 +121,7 @@ async def compare(file: Path | None, rounds: int) -> None:
     print(f"first token: Mai {1000 * first[0]:.1f} ms, bare {1000 * first[1]:.1f} ms, ", end="")
     print(f"+{1000 * (first[0] - first[1]):.1f} ms (aim: +5 ms)")
     print(f"tokens a second: Mai {rate[0]:.1f}, bare {rate[1]:.1f}, x {rate[0] / rate[1]:.3f} (aim: x 0.98)")
+    await print_returning(profile, replace(like.plan, threads=0), tokens=[RETURNING], rounds=3)
 
 
 def main() -> None:
