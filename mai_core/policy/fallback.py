@@ -106,7 +106,7 @@ class Chain:
         come first, unless only they leave the machine, then the fallbacks its entry in the catalogue names; what has
         lost itself in one place is not asked in another.
         """
-        rest = tuple(waiting for waiting in self.queue if waiting is not attempt)
+        rest = tuple(waiting for waiting in self.queue if waiting != attempt)
         model, handovers = self.models[attempt.key], self.handovers
         first: tuple[Attempt, ...] = ()
         last: tuple[Attempt, ...] = ()

@@ -41,6 +41,7 @@ class FakeModel:
     failures          raised instead of token N of a reply, counting from 0, in every reply
     silent_at         the token before which it falls silent, until the deadline of the options passes
     crash_at          the token before which its process dies
+    logprob           how likely it tells each of its tokens to be
     """
 
     profile: ModelProfile
@@ -53,6 +54,7 @@ class FakeModel:
     failures: dict[int, BackendError] = field(default_factory=dict)
     silent_at: int | None = None
     crash_at: int | None = None
+    logprob: float | None = None
 
     @classmethod
     def named(
@@ -203,7 +205,7 @@ class FakeBackend:
                 await self._wait(state, script.token_seconds, options.token_deadline)
             await self._misfortune(state, position, options)
             state.prompt.append(token)
-            yield TextDelta(token)
+            yield TextDelta(token, script.logprob)
         await self._misfortune(state, len(reply), options)
         yield ReplyEnd(
             stop,

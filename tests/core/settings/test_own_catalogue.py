@@ -90,3 +90,10 @@ def test_a_wrong_entry_says_where_what_and_what_was_meant(paths: Paths, text: st
 
 def test_an_empty_entry_says_nothing(paths: Paths) -> None:
     assert known(paths, "qwen3-4b:\nsmollm2-135m-instruct-q4_1:\n") == known(paths, "")
+
+
+def test_an_entry_names_its_fallbacks_and_its_files_have_them_too(paths: Paths) -> None:
+    models = known(paths, "qwen3-4b: {fallbacks: [qwen3-1.7b, 'gemma-3-*']}")
+    assert models["qwen3-4b"].fallbacks == models["qwen3-4b-q4_k_m"].fallbacks == ("qwen3-1.7b", "gemma-3-*")
+    with pytest.raises(SettingsError, match="fallbacks"):
+        known(paths, "qwen3-4b: {fallbacks: qwen3-1.7b}")
