@@ -209,6 +209,7 @@ async def test_the_catalogue_completes_what_a_backend_knows() -> None:
         tier=Tier.LARGE,
         quality={"default": 0.7},
         capabilities=frozenset({Capability.TOOLS}),
+        fallbacks=("b",),
     )
     base = KnownModel(key="b-base", chat=False)
     fake = backend("a-7b", "b-base", "unheard-of")
@@ -216,6 +217,7 @@ async def test_the_catalogue_completes_what_a_backend_knows() -> None:
     catalog = catalog_of(fake, known=[known, base])
     a, _, other = await catalog.current()
     assert (a.name, a.tier, a.quality, a.capabilities) == ("A", Tier.LARGE, {"default": 0.7}, {Capability.TOOLS})
+    assert a.fallbacks == ("b",)
     assert other.tier is Tier.SMALL, "by its two billion parameters"
     assert catalog.not_chat == {"b-base"}
 
