@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.footprint import predict_footprint
+from mai_core.policy.health import Breaker, kept_out_words
 from mai_core.policy.models import Footprint, KvType, LoadedModel, LoadPlan, ModelProfile, Promise
 from mai_core.policy.placements import is_meant
 from mai_core.policy.quality import expected_quality
@@ -62,6 +63,7 @@ class Situation:
     promised   memory that loads in flight will take
     current    key of the model that answered last
     health     1 for a model that works, 0 for one that is kept out after failures; absent means 1
+    kept_out   the breakers that keep models out, by key
     speeds     what was measured on this machine, by key
     not_chat   keys of models that do not converse
     unavailable  backends that cannot be reached, and why; ``remedies`` what would bring them back, where known
@@ -77,6 +79,7 @@ class Situation:
     current: str | None = None
     pinned: str | None = None
     health: Mapping[str, float] = field(default_factory=dict)
+    kept_out: Mapping[str, Breaker] = field(default_factory=dict)
     speeds: Mapping[str, MeasuredSpeed] = field(default_factory=dict)
     not_chat: frozenset[str] = frozenset()
     unavailable: Mapping[str, str] = field(default_factory=dict)
@@ -173,8 +176,8 @@ def _exclusion(model: ModelProfile, situation: Situation) -> Rejection | None:
     if missing := situation.features.capabilities - model.capabilities:
         return _rejected(model, RejectionReason.CAPABILITY, "cannot do " + ", ".join(sorted(missing)))
     if situation.health.get(model.key, 1.0) <= 0.0:
-        remedy = f"mai switch {model.key} tries it again now; mai logs has the error"
-        return _rejected(model, RejectionReason.HEALTH, "kept out for a while after failing", remedy)
+        why, remedy = kept_out_words(model.key, model.backend, situation.kept_out.get(model.key))
+        return _rejected(model, RejectionReason.HEALTH, why, remedy)
     if model.max_context < limits.minimum:
         why = f"sees at most {_tokens(model.max_context)}, {_tokens(limits.minimum)} are wanted"
         remedy = f"mai config set context.minimum {model.max_context}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from mai_core.errors import BackendUnavailable, MaiError
@@ -12,10 +13,9 @@ from mai_core.policy.decision import decide
 from mai_core.policy.explanation import smallest_flip
 from mai_core.policy.feasibility import Limits, Situation
 from mai_core.policy.features import TaskFeatures
-from mai_core.policy.health import FORGET_SECONDS, health_after
-from mai_core.policy.models import ModelProfile
 from mai_core.policy.selection import Decision
 from mai_core.policy.stability import StabilityRules
+from mai_core.runtime.breakers import Breakers
 from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.monitor import Monitor
 from mai_core.runtime.pool import Pool
@@ -48,9 +48,7 @@ class Decider:
         self._limits = limits
         self._rules = rules
         self._arbiter = arbiter
-        self._now = now
-        self._failures: dict[tuple[str, str], list[float]] | None = None
-        self._struggles: dict[tuple[str, str], list[float]] = {}
+        self._breakers = Breakers(store, now)
 
     async def situation(self, features: TaskFeatures, *, current: str | None, pinned: str | None) -> Situation:
         """Everything a decision depends on, as it is now."""
@@ -61,8 +59,9 @@ class Decider:
         if pinned is not None and not self._catalog.meant(pinned):
             models = await self._catalog.heard()
             pinned_on = await asyncio.to_thread(self._store.pinned_on, pinned)
-        now = self._now()
-        failures = await self._known_failures()
+        await self._breakers.remember()
+        origins = {m.key: self._catalog.origin(m.key) for m in models}
+        kept_out = {key: b for key, o in origins.items() if (b := self._breakers.of(o)) is not None and b.open}
         return Situation(
             models=models,
             snapshot=await asyncio.to_thread(self._monitor.refresh),
@@ -72,8 +71,9 @@ class Decider:
             promised=self._pool.promised,
             current=current,
             pinned=pinned,
-            health={m.key: self._health(failures, self._origin(m), now) for m in models},
-            speeds={m.key: speed for m in models if (speed := speeds.get(self._origin(m)))},
+            health={key: self._breakers.health(origin) for key, origin in origins.items()},
+            kept_out=kept_out,
+            speeds={key: speed for key, origin in origins.items() if (speed := speeds.get(origin))},
             not_chat=self._catalog.not_chat,
             unavailable=self._catalog.unavailable,
             remedies=self._catalog.remedies,
@@ -89,43 +89,28 @@ class Decider:
         if isinstance(error, BackendUnavailable):
             self._catalog.unreachable(backend, error)
             return
-        failures = await self._known_failures()
-        origin = self._catalog.origin(key)
-        failures.setdefault(origin, []).append(self._now())
-        told = f"{type(error).__name__}: {error.message}"
-        await asyncio.to_thread(self._store.record_failure, key=origin[1], backend=backend, error=told)
+        await self._breakers.failed(self._catalog.origin(key), backend, error)
 
     def struggled(self, key: str) -> None:
         """Remember, for this session, that a model answered badly: a lighter matter than a failure."""
-        self._struggles.setdefault(self._catalog.origin(key), []).append(self._now())
+        self._breakers.struggled(self._catalog.origin(key))
 
     async def worked(self, key: str) -> None:
         """Forget a model's failures: it answered, or the person asked for it."""
-        failures = await self._known_failures()
-        backend, own = origin = self._catalog.origin(key)
-        self._struggles.pop(origin, None)
-        if failures.pop(origin, None):
-            await asyncio.to_thread(self._store.forgive, key=own, backend=backend)
+        await self._breakers.worked(self._catalog.origin(key))
 
-    def _origin(self, model: ModelProfile) -> tuple[str, str]:
-        return self._catalog.origin(model.key)
+    @contextlib.contextmanager
+    def admissions(self) -> Iterator[Callable[[str], bool]]:
+        """For one turn: says of each model, by key, whether the turn may still try it; see ``Breakers.admissions``.
 
-    def _health(self, failures: dict[tuple[str, str], list[float]], origin: tuple[str, str], now: float) -> float:
-        return health_after(failures.get(origin, ()), now, struggles=self._struggles.get(origin, ()))
+        A decision is older than what happened since: a backend that has just crashed three models is not given a
+        fourth, and of several turns only one makes the trial.
+        """
+        with self._breakers.admissions() as admits:
+            yield lambda key: admits(self._catalog.origin(key))
 
     def _decided(self, situation: Situation) -> Decision:
         return decide(situation, self._strategies.ballots, arbiter=self._arbiter, rules=self._rules)
 
     def _explained(self, situation: Situation) -> Decision:
         return replace(self._decided(situation), flip=smallest_flip(situation, self._decided))
-
-    async def _known_failures(self) -> dict[tuple[str, str], list[float]]:
-        """Seconds since the epoch, by backend and the key the model has there."""
-        if self._failures is None:
-            rows: Sequence[tuple[str, str, str, float]] = await asyncio.to_thread(
-                self._store.failures, self._now() - FORGET_SECONDS
-            )
-            self._failures = {}
-            for key, backend, _, at in rows:
-                self._failures.setdefault((backend, key), []).append(at)
-        return self._failures

@@ -280,7 +280,7 @@ async def test_failing_twice_keeps_a_model_out_until_the_person_asks_for_it(tmp_
         for _ in range(2):
             with pytest.raises(ModelLoadError):
                 await mai.process_message("hi")
-        with pytest.raises(NothingFits, match=r"kept out for a while") as caught:
+        with pytest.raises(NothingFits, match=r"it failed 2 times; kept out for another") as caught:
             await mai.process_message("hi")
         assert "mai switch flaky" in caught.value.remedy
         await mai.switch("flaky")
