@@ -14,11 +14,14 @@ from pathlib import Path
 
 import lmstudio
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.standins.lmstudio import LMStudioStandIn
 from tests.standins.lmstudio.compare import compare
 from tests.standins.lmstudio.exercise import exercise
 from tests.standins.lmstudio.frames import Frame, read_frames
+from tests.standins.lmstudio.record import SCRIPT
 from tests.standins.lmstudio.redact import redacted
 
 KEY = "qwen2.5-0.5b-instruct"
@@ -150,3 +153,73 @@ def test_the_words_of_a_failed_tool_call_are_private() -> None:
     packet = {"type": "toolCallGenerationFailed", "error": {"title": "cannot parse: dear diary"}, "rawContent": "dear"}
     assert "dear" not in json.dumps(redacted(packet))
     assert redacted(packet)["type"] == "toolCallGenerationFailed"
+
+
+def _command(name: str, *options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"tests.standins.lmstudio.{name}", *map(str, options)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+
+def test_what_is_no_recording_is_called_so_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "prose").write_text("Dear diary\n")
+    (tmp_path / "empty").write_text("")
+    for name, why in (("absent", "No such file"), ("prose", "line 1 is no frame"), ("empty", "is an empty recording")):
+        refused = _command("compare", tmp_path / name)
+        assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
+        assert why in refused.stderr
+
+
+def test_a_recorder_that_cannot_begin_says_why_in_a_line_and_overwrites_nothing(tmp_path: Path) -> None:
+    kept = tmp_path / "frames.jsonl"
+    kept.write_text("an earlier recording")
+    with socket.create_server(("127.0.0.1", 0)) as busy, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        taken = _command("record", "--server", "box:1", "--out", kept, "--listen", busy.getsockname()[1])
+        port = free.getsockname()[1]
+    assert (taken.returncode, len(taken.stderr.splitlines())) == (2, 1), taken.stderr
+    assert "Address already in use" in taken.stderr
+    there = _command("record", "--server", "box:1", "--out", kept, "--listen", port)
+    assert (there.returncode, len(there.stderr.splitlines())) == (2, 1), there.stderr
+    assert "File exists" in there.stderr
+    assert kept.read_text() == "an earlier recording"
+
+
+@pytest.mark.parametrize("server", ["nonsense", "box", "box:", "box:0", "box:99999", "a b:1234", "https://box:1234"])
+def test_an_address_that_is_none_is_refused(tmp_path: Path, server: str) -> None:
+    refused = _command("record", "--listen", 1, "--server", server, "--out", tmp_path / "frames.jsonl")
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1].startswith("python -m tests.standins.lmstudio.record: error: argument --ser")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        absent, port = one.getsockname()[1], other.getsockname()[1]
+    options = ["--listen", str(port), "--server", f"http://127.0.0.1:{absent}/", "--out", str(tmp_path / "f")]
+    command = [sys.executable, "-m", "tests.standins.lmstudio.record", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as recorder:
+        try:
+            assert recorder.stdout is not None
+            assert f"-> 127.0.0.1:{absent}" in recorder.stdout.readline()
+            assert not lmstudio.Client.is_valid_api_host(f"127.0.0.1:{port}")
+            assert recorder.stdout.readline() == f"127.0.0.1:{absent} does not answer: ConnectError\n"
+            with pytest.raises(ConnectionClosed), connect(f"ws://127.0.0.1:{port}/llm") as near:
+                near.recv(timeout=5)
+            assert recorder.stdout.readline() == f"127.0.0.1:{absent} takes no connection: ConnectionRefusedError\n"
+        finally:
+            recorder.kill()
+        assert recorder.stderr is not None
+        assert recorder.stderr.read() == ""
+
+
+def test_the_help_and_the_page_tell_a_person_what_to_do() -> None:
+    told = _command("record", "--help").stdout
+    page = (Path(__file__).parents[3] / "docs" / "backends.md").read_text()
+    for line in SCRIPT.splitlines():
+        assert f"       {line}\n" in told
+        assert f"\n{line}\n" in page
+    for step in ("record --server 127.0.0.1:1234 --listen 1235 --out frames.jsonl", "compare frames.jsonl", "issue"):
+        assert step in told
+        assert step in page

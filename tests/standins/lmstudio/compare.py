@@ -139,10 +139,19 @@ def _errors(frames: Iterable[Frame]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Prints what differs; the exit code is 1 if anything does."""
+    """Prints what differs; the exit code is 1 if anything does, 2 if nothing could be compared."""
     parser = argparse.ArgumentParser(prog="python -m tests.standins.lmstudio.compare", description=__doc__)
-    parser.add_argument("frames", type=Path)
-    result = compare(read_frames(parser.parse_args().frames))
+    parser.add_argument("frames", type=Path, metavar="FRAMES.jsonl", help="what tests.standins.lmstudio.record wrote")
+    path = parser.parse_args().frames
+    try:
+        frames = read_frames(path)
+    except OSError as error:
+        parser.exit(2, f"{path} cannot be read: {error.strerror}\n")
+    except ValueError as error:
+        parser.exit(2, f"{path} is no recording: {error}\n")
+    if not frames:
+        parser.exit(2, f"{path} is an empty recording\n")
+    result = compare(frames)
     print("\n".join(result.lines()))
     raise SystemExit(0 if result.same else 1)
 

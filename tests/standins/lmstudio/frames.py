@@ -29,9 +29,16 @@ class Frame:
 
 
 def read_frames(path: Path) -> list[Frame]:
-    """The frames of a recording."""
+    """The frames of a recording. Raises ``ValueError`` with the line that holds none."""
+    frames = []
     with path.open(encoding="utf-8") as lines:
-        return [Frame(**json.loads(line)) for line in lines if line.strip()]
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                try:
+                    frames.append(Frame(**json.loads(line)))
+                except (ValueError, TypeError):
+                    raise ValueError(f"line {number} is no frame") from None
+    return frames
 
 
 @dataclass(frozen=True)
