@@ -16,7 +16,7 @@ from pathlib import Path
 import lmstudio
 import pytest
 from lmstudio_home import ROOT, free_port
-from lmstudio_world import KEY, REPLY, MakeBackend, server_process, sockets_to
+from lmstudio_world import KEY, REPLY, MakeBackend, freeze, server_process, sockets_to
 
 from mai_backends.lmstudio import client, discovery, engine
 from mai_backends.lmstudio.backend import LMStudioBackend
@@ -50,7 +50,7 @@ async def test_a_frozen_server_is_noticed_by_our_own_clock(
         instance = await instance_of(backend)
         stream = backend.generate(instance, SAID, GenerationOptions(token_deadline=0.5))
         await anext(stream)
-        process.send_signal(signal.SIGSTOP)
+        freeze(process)
         began = time.monotonic()
         with pytest.raises(ModelStalled):
             async for _ in stream:
@@ -77,7 +77,7 @@ async def test_closing_does_not_wait_for_a_frozen_server(make_backend: MakeBacke
     with server_process() as (address, process):
         backend = make_backend(url=address)
         await instance_of(backend)
-        process.send_signal(signal.SIGSTOP)
+        freeze(process)
         began = time.monotonic()
         await backend.close()
         assert time.monotonic() - began < 20.0

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 from lmstudio_home import Home, free_port
-from lmstudio_world import KEY, MakeBackend, server_process
+from lmstudio_world import KEY, MakeBackend, freeze, server_process
 
 from mai_backends.lmstudio import discovery
 from mai_core.errors import BackendUnavailable, EngineAbsent, ModelLoadError
@@ -28,13 +28,13 @@ async def test_one_that_is_only_looked_for(make_backend: MakeBackend, monkeypatc
     with server_process() as (address, process):
         monkeypatch.setattr(discovery, "PORTS", (int(address.rpartition(":")[2]),))
         backend = make_backend()
-        process.send_signal(signal.SIGSTOP)
+        freeze(process)
         with pytest.raises(EngineAbsent, match=rf"^something listens at {address} but does not answer within 3 s"):
             await backend.models()
         assert list(await backend.loaded()) == []
         process.send_signal(signal.SIGCONT)
         (model,) = await backend.models()
-        process.send_signal(signal.SIGSTOP)
+        freeze(process)
         for asking in (backend.models, backend.models, lambda: backend.load(model, PLAN)):
             with pytest.raises(BackendUnavailable) as caught:
                 await asking()
@@ -47,7 +47,7 @@ async def test_one_that_is_only_looked_for(make_backend: MakeBackend, monkeypatc
 
 async def test_one_that_was_configured(make_backend: MakeBackend) -> None:
     with server_process() as (address, process):
-        process.send_signal(signal.SIGSTOP)
+        freeze(process)
         with pytest.raises(BackendUnavailable, match=r"something listens at .*; restart LM Studio") as caught:
             await make_backend(url=address).models()
         assert type(caught.value) is BackendUnavailable
@@ -60,7 +60,7 @@ async def test_nothing_is_started_beside_it(
     with server_process() as (address, process):
         monkeypatch.setattr(discovery, "PORTS", (int(address.rpartition(":")[2]),))
         backend = make_backend(home=str(home.path), autostart_after=0.0)
-        process.send_signal(signal.SIGSTOP)
+        freeze(process)
         with pytest.raises(EngineAbsent, match="something listens"):
             await backend.models()
         assert "lmstudio-start" not in [task.get_name() for task in asyncio.all_tasks()]
@@ -85,7 +85,7 @@ async def test_a_load_is_given_up_soon_when_the_server_stands_still(make_backend
         load = asyncio.create_task(backend.load(model, PLAN, progress=lambda _: began_loading.set()))
         await began_loading.wait()
         await asyncio.sleep(1.0)
-        process.send_signal(signal.SIGSTOP)
+        freeze(process)
         began = time.monotonic()
         with pytest.raises(BackendUnavailable, match=f"at {address} stopped answering while it loaded {KEY}") as caught:
             await load
