@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mai_backends.embedded.backend import EmbeddedBackend
@@ -74,8 +74,7 @@ class Bench:
         await self._leave()
         figures.restored.append(await self._switched())
         await self._leave()
-        await self._mai.switch(self._away, here_only=True)
-        await self._ask()
+        self._answered_by_the_other()
         figures.returned.append(await self._switched())
         await self._begin()
         await self._leave()
@@ -85,13 +84,19 @@ class Bench:
         figures.crashed_short.append(await self._crashed())
 
     async def _begin(self) -> None:
-        """A conversation whose last answer is of the model that is switched away from."""
+        """A conversation with the model that is switched away from."""
         conversation = await self._mai.new_conversation()
         self._number += 1
-        for message in talk(f"{self._to} {self._number}"):
+        for message in talk(f"{self._to} {self._number}", answered_by=self._away):
             self._mai.store.append(conversation, message)
-        await self._mai.switch(self._away, here_only=True)
-        await self._ask()
+
+    def _answered_by_the_other(self) -> None:
+        """A turn of the model that is switched away from, which this one has to read."""
+        assert self._mai.conversation is not None
+        question = Message(role=Role.USER, content=self._question())
+        answer = Message(role=Role.ASSISTANT, content="For ships, which see from afar where they are.")
+        for message in (question, replace(answer, model=self._away)):
+            self._mai.store.append(self._mai.conversation, message)
 
     async def _leave(self) -> None:
         """Let the model go as eviction does."""
@@ -105,11 +110,11 @@ class Bench:
         await self._mai.switch(self._to, here_only=True)
         question = self._question()
         await self._mai.prepare(question)
-        async with asyncio.timeout(PREPARING_SECONDS):
-            while self._mai.manager.preparing is None:
-                await asyncio.sleep(0.01)
-            while self._mai.manager.preparing is not None:
-                await asyncio.sleep(0.01)
+        for beginning in (True, False):
+            async with asyncio.timeout(PREPARING_SECONDS):
+                # Nothing tells when a preparation begins and ends.
+                while (self._mai.manager.preparing is None) is beginning:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
         return await self._ask(question)
 
     async def _ask(self, question: str = "") -> float:
@@ -145,23 +150,24 @@ class Bench:
         return f"Question {self._number:03}: tell me in some detail what a lighthouse is for and who works there."
 
 
-def talk(subject: str) -> list[Message]:
+def talk(subject: str, *, answered_by: str) -> list[Message]:
     """A conversation in which each message differs from those of every other subject."""
     messages = []
     for n in range(EXCHANGES):
         messages.append(Message(role=Role.USER, content=f"About {subject}, list {n}: what do the things on it cost?"))
         items = " ".join(f"Item {i} of list {n} costs {(i * 37 + n * 11) % 101} coins." for i in range(6))
-        messages.append(Message(role=Role.ASSISTANT, content=f"On the list of {subject}: {items}"))
+        messages.append(Message(role=Role.ASSISTANT, content=f"On list {n}: {items}", model=answered_by))
     return messages
 
 
 @asynccontextmanager
-async def opened(files: Sequence[Path]) -> AsyncIterator[AsyncMai]:
+async def opened(files: Sequence[Path], threads: int) -> AsyncIterator[AsyncMai]:
     """A Mai in a home of its own that offers these files' folders and asks no other engine."""
     folders = sorted({str(file.parent) for file in files})
     overrides = [
         f"backends.embedded.models_dirs={json.dumps(folders)}",
         "backends.embedded.scan_other_tools=false",
+        f"backends.embedded.threads={threads}",
         *(f"backends.{name}.enabled=false" for name in ("lmstudio", "ollama", "llama-server", "vllm", "sglang")),
         f"generation.max_tokens={TOKENS}",
         "generation.temperature=0.0",
@@ -183,11 +189,11 @@ async def installed() -> tuple[Path, Path]:
     return Path(one.location), Path(other.location)
 
 
-async def measure(files: Sequence[Path], rounds: int) -> None:
+async def measure(files: Sequence[Path], rounds: int, threads: int) -> None:
     """Print the switches in both directions."""
-    async with opened(files) as mai:
-        offered = {Path(row.best.profile.location).resolve(): row.model for row in await mai.models()}
-        one, other = (offered[file.resolve()] for file in files)
+    async with opened(files, threads) as mai:
+        offered = {row.best.profile.location: row.model for row in await mai.models() if row.best.profile.installed}
+        one, other = (next(key for place, key in offered.items() if file.samefile(place)) for file in files)
         for key in (one, other):  # its checksum is told once
             await mai.switch(key, here_only=True)
             await mai.process_message("Hello.")
@@ -195,13 +201,14 @@ async def measure(files: Sequence[Path], rounds: int) -> None:
             bench = Bench(mai, away, to)
             for _ in range(rounds):
                 await bench.round()
-            show(to, bench.figures, rounds)
+            show(to, bench.figures, threads)
 
 
-def show(to: str, figures: Figures, rounds: int) -> None:
+def show(to: str, figures: Figures, threads: int) -> None:
     """One table: seconds and what they are beside no switch and beside a cold one."""
     none, cold = statistics.median(figures.none), statistics.median(figures.cold)
-    print(f"\nswitch to {to}, {statistics.median(figures.tokens):.0f} tokens of prompt, medians of {rounds} rounds")
+    print(f"\nswitch to {to}, {threads} threads, {statistics.median(figures.tokens):.0f} tokens of prompt, ", end="")
+    print(f"medians of {len(figures.cold)} rounds")
     print(f"{'first token after':44} {'seconds':>8} {'x none':>7} {'x cold':>7}  aim")
     for told, seconds, aim in (
         ("no switch", figures.none, ""),
@@ -222,10 +229,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE.gguf")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=max(1, len(os.sched_getaffinity(0)) - 1), help="of every load")
     arguments = parser.parse_args()
     if len(arguments.files) not in (0, 2):
         parser.error("two files, or none")
-    asyncio.run(measure(arguments.files or asyncio.run(installed()), arguments.rounds))
+    asyncio.run(measure(arguments.files or asyncio.run(installed()), arguments.rounds, arguments.threads))
     print()
     report_steadiness()
 
