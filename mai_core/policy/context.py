@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from mai_core.policy.messages import Message
 
-__all__ = ["ContextBudget", "ContextState", "Receipt", "Search", "SummaryWanted", "TransferPlan", "TransferRequest"]
+__all__ = [
+    "ContextBudget",
+    "ContextState",
+    "Receipt",
+    "Search",
+    "SummaryWanted",
+    "TransferPlan",
+    "TransferRequest",
+    "calls_text",
+]
 
 Search = Callable[[str, int], Sequence[tuple[int, float]]]
 """Ids of at most so many messages of this conversation that have to do with a text, the best first, with scores."""
@@ -63,8 +72,8 @@ class ContextState:
 class TransferRequest:
     """A conversation and the room there is for it.
 
-    ``tokens[i]`` is the size of ``messages[i]``'s content, and of the calls it makes, by the loaded model's own
-    tokenizer, without what the template adds. ``count`` gives an upper bound for text a transfer writes itself, such
+    ``tokens[i]`` is the size of ``messages[i]``'s content and ``calls_text`` by the loaded model's own tokenizer,
+    without what the template adds. ``count`` gives an upper bound for text a transfer writes itself, such
     as a summary. ``state`` is what the last plan for this conversation returned. The last message is the one to be
     answered.
 
@@ -86,13 +95,13 @@ class TransferRequest:
 class SummaryWanted:
     """A summary the loaded model may write when it has nothing else to do, for the next compression.
 
-    ``messages`` is the prompt just sent with a request for the summary at its end: its beginning is in the engine's
-    cache already, and stays there. ``source`` is the text the summary may say things about, ``tokens`` the most it may
-    take, and ``covers`` the id of the newest message it speaks of.
+    ``messages`` is the prompt just sent: with its reply and then ``instruction`` at the end of it, the engine finds all
+    but the end in its cache, and the next turn finds it there again. ``tokens`` is the most the summary may take,
+    ``covers`` the id of the newest message in the prompt.
     """
 
     messages: tuple[Message, ...]
-    source: str
+    instruction: str
     tokens: int
     covers: int
 
@@ -122,3 +131,8 @@ class TransferPlan:
     receipt: Receipt
     state: ContextState | None = None
     wanted: SummaryWanted | None = None
+
+
+def calls_text(message: Message) -> str:
+    """What the calls of a message take in a prompt beside its content, empty for almost all."""
+    return "".join(f"\n{call.name} {call.arguments}" for call in message.tool_calls)

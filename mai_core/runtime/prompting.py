@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from mai_core.errors import ContextExceeded, PluginError
+from mai_core.errors import ContextExceeded, PluginError, StoreError
 from mai_core.plugin.interfaces import Backend, ContextTransfer
-from mai_core.policy.context import ContextBudget, TransferPlan, TransferRequest
+from mai_core.policy.context import ContextBudget, SummaryWanted, TransferPlan, TransferRequest, calls_text
+from mai_core.policy.features import classify
 from mai_core.policy.messages import Message, Role
 from mai_core.policy.models import LoadedModel
 from mai_core.runtime.store import Store
@@ -18,7 +20,10 @@ from mai_core.settings.model import ContextSettings
 
 __all__ = ["Prompter"]
 
+log = logging.getLogger("mai.context")
+
 REMEMBERED_COUNTS = 20_000
+REMEMBERED_WISHES = 64
 
 
 class Prompter:
@@ -29,6 +34,12 @@ class Prompter:
         self._settings = settings
         self._store = store
         self._counts: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._wanted: OrderedDict[str, tuple[str, SummaryWanted]] = OrderedDict()
+
+    def wanted(self, conversation: str, key: str) -> SummaryWanted | None:
+        """The summary the last prompt of this conversation asked for, if the model ``key`` read that prompt; once."""
+        reader, wanted = self._wanted.pop(conversation, ("", None))
+        return wanted if reader == key else None
 
     async def prompt(
         self,
@@ -49,7 +60,7 @@ class Prompter:
         """
         system = Message(role=Role.SYSTEM, content=self._settings.system_prompt, pinned=True)
         whole = ((system, *messages) if system.content else tuple(messages)) + self._prefill(shown)
-        tokens = await self._count(backend, instance, [m.content for m in whole])
+        tokens = await self._count(backend, instance, [m.content + calls_text(m) for m in whole])
         ahead = len(whole) - 1 if shown else len(whole)
         window = int(instance.plan.context * shrink)
         reserve = min(self._settings.reserve, window // 4)
@@ -66,11 +77,31 @@ class Prompter:
             budget=budget,
             count=_bound(whole, tokens),
             state=state,
+            search=lambda text, limit: self._search(conversation, text, limit),
+            switched=_switched(messages, instance.key),
         )
-        plan = self._planned(request, instance)
-        if keep and plan.state != state:
-            await asyncio.to_thread(self._store.save_context_state, conversation, plan.state)
+        # In a thread: it may search the store, and to compress takes a moment.
+        plan = await asyncio.to_thread(self._planned, request, instance)
+        if keep:
+            self._remember(conversation, instance.key, plan.wanted)
+            if plan.state != state:
+                await asyncio.to_thread(self._store.save_context_state, conversation, plan.state)
         return replace(plan, messages=plan.messages + whole[ahead:])
+
+    def _search(self, conversation: str, text: str, limit: int) -> Sequence[tuple[int, float]]:
+        """Finds nothing when the index cannot be read: the turn goes on without it."""
+        try:
+            return self._store.relevant(conversation, text, limit)
+        except StoreError as error:
+            log.warning("the index cannot be searched", extra={"conversation": conversation, "reason": str(error)})
+            return ()
+
+    def _remember(self, conversation: str, key: str, wanted: SummaryWanted | None) -> None:
+        self._wanted.pop(conversation, None)
+        if wanted is not None:
+            self._wanted[conversation] = (key, wanted)
+        while len(self._wanted) > REMEMBERED_WISHES:
+            self._wanted.popitem(last=False)
 
     def _planned(self, request: TransferRequest, instance: LoadedModel) -> TransferPlan:
         try:
@@ -101,6 +132,15 @@ class Prompter:
     @staticmethod
     def _prefill(shown: str) -> tuple[Message, ...]:
         return (Message(role=Role.ASSISTANT, content=shown),) if shown else ()
+
+
+def _switched(messages: Sequence[Message], key: str) -> str:
+    """The kind of task another model than that of the last reply is to do; empty when it is the same model."""
+    previous = next((m.model for m in reversed(messages) if m.role is Role.ASSISTANT and m.model), key)
+    if previous == key:
+        return ""
+    asked = next((m.content for m in reversed(messages) if m.role is Role.USER), "")
+    return classify(asked).kind.value
 
 
 def _bound(messages: Sequence[Message], tokens: Sequence[int]) -> Callable[[str], int]:

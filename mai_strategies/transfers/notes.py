@@ -14,6 +14,7 @@ __all__ = ["Extract", "Notes"]
 
 TITLE = "Notes on {} earlier messages of this conversation."
 REQUESTS = "Asked by the person and still to be followed:"
+DIGEST = "In short:"
 EXTRACTS = "Said earlier:"
 SPEAKERS = {Role.USER: "User", Role.ASSISTANT: "Assistant", Role.TOOL: "Tool"}
 _ROLES = {name: role for role, name in SPEAKERS.items()}
@@ -29,20 +30,28 @@ class Extract:
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """Standing requests in full, and quotations from about ``covered`` messages."""
+    """Standing requests in full, what a model wrote of it all, and quotations, from about ``covered`` messages."""
 
     requests: tuple[str, ...] = ()
     extracts: tuple[Extract, ...] = ()
     covered: int = 0
+    digest: tuple[str, ...] = ()
+
+    @property
+    def is_summary(self) -> bool:
+        """Whether something in it stands for the messages that are not sent."""
+        return bool(self.extracts or self.digest)
 
     @property
     def text(self) -> str:
         """The notes as a model reads them; empty when there are none."""
-        if not self.requests and not self.extracts:
+        if not self.requests and not self.is_summary:
             return ""
         lines = [TITLE.format(self.covered)]
         if self.requests:
             lines += [REQUESTS, *(f"- {request}" for request in self.requests)]
+        if self.digest:
+            lines += [DIGEST, *(f"- {line}" for line in self.digest)]
         if self.extracts:
             lines += [EXTRACTS, *(f"- {SPEAKERS[e.role]}: {e.text}" for e in self.extracts)]
         return "\n".join(lines)
@@ -50,14 +59,16 @@ class Notes:
     @classmethod
     def parse(cls, text: str) -> Notes:
         """What ``text`` was made of; lines it did not write are left out."""
-        requests, extracts, heading = list[str](), list[Extract](), ""
+        requests, extracts, digest, heading = list[str](), list[Extract](), list[str](), ""
         for line in text.split("\n"):
             if not line.startswith("- "):
                 heading = line
             elif heading == REQUESTS:
                 requests.append(line[2:])
+            elif heading == DIGEST:
+                digest.append(line[2:])
             elif heading == EXTRACTS:
                 speaker, _, said = line[2:].partition(": ")
                 if speaker in _ROLES:
                     extracts.append(Extract(_ROLES[speaker], said))
-        return cls(tuple(requests), tuple(extracts))
+        return cls(tuple(requests), tuple(extracts), digest=tuple(digest))

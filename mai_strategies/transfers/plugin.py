@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 @hookimpl
 def mai_register_transfers() -> list[type[ContextTransfer]]:
-    """``full``, ``recent`` and ``hybrid``."""
+    """``full``, ``recent``, ``hybrid`` and ``relevance``."""
     from mai_strategies.transfers.full import Full
     from mai_strategies.transfers.hybrid import Hybrid
     from mai_strategies.transfers.recent import Recent
+    from mai_strategies.transfers.relevance import Relevance
 
-    return [Full, Recent, Hybrid]
+    return [Full, Recent, Hybrid, Relevance]

@@ -2,18 +2,20 @@
 
 Strict chat templates accept one system message at the very beginning, then user and assistant in turn, the user
 first. Whatever is chosen is brought into that form without losing text: system messages join at the head, together
-with notes and with pinned messages whose surroundings are gone; neighbours of one role become one message.
+with notes and with pinned messages whose surroundings are gone; neighbours of one role become one message. A tool's
+result is sent with the call it answers, and a call with its results. Where messages between two that are sent are
+missing, the prompt says so.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 
-from mai_core.policy.context import TransferRequest
+from mai_core.policy.context import TransferRequest, calls_text
 from mai_core.policy.messages import Message, Role
 from mai_strategies.transfers.cut import characters_for, level, shorten
 
@@ -26,9 +28,11 @@ LABELS = {
     Role.TOOL: "Returned earlier by a tool:\n",
 }
 MERGED = (Role.USER, Role.ASSISTANT)
-
+GAP = "[... {:,} messages left out ...]" + SEPARATOR
+"""Stands before the message that follows others which are not sent."""
 
 NOTHING: Mapping[int, int] = MappingProxyType({})
+SILENCE: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +70,49 @@ class Conversation:
 
     @cached_property
     def exchanges(self) -> list[list[int]]:
-        """``turns`` in groups that begin with a message of the person; what comes before the first is a group too."""
-        messages, groups = self.request.messages, list[list[int]]()
+        """``turns`` in groups that begin with a message of the person; what comes before the first is a group too.
+
+        A result that comes after the person spoke again stays in one group with its call.
+        """
+        messages, groups, calls = self.request.messages, list[list[int]](), self.call_of
         for i in self.turns:
             if not groups or messages[i].role is Role.USER:
                 groups.append([])
             groups[-1].append(i)
+            while i in calls and calls[i] < groups[-1][0]:
+                later = groups.pop()
+                groups[-1] += later
         return groups
+
+    @cached_property
+    def call_of(self) -> dict[int, int]:
+        """For the results of tools, where the call stands that they answer."""
+        latest, found = dict[str, int](), dict[int, int]()
+        for i in self.turns:
+            message = self.request.messages[i]
+            latest.update((call.id, i) for call in message.tool_calls)
+            if message.role is Role.TOOL and message.tool_call_id in latest:
+                found[i] = latest[message.tool_call_id]
+        return found
 
     @cached_property
     def present(self) -> list[int]:
         """The message to be answered; a reply that is to be continued comes with the message it answers."""
         return self.exchanges[-1] if self.exchanges else []
+
+    @cached_property
+    def place(self) -> dict[int, int]:
+        """For each of ``turns``, how many came before it."""
+        return {i: place for place, i in enumerate(self.turns)}
+
+    @cached_property
+    def gap(self) -> int:
+        """Size of what tells that messages are missing, at most."""
+        return self.request.count(GAP.format(1_000_000))
+
+    def gaps(self, indices: Sequence[int]) -> int:
+        """How many of these follow a turn that is not among them."""
+        return sum(self.place[b] - self.place[a] > 1 for a, b in itertools.pairwise(indices))
 
     @cached_property
     def pinned(self) -> list[int]:
@@ -170,7 +205,8 @@ class Conversation:
         """
         budget = self.request.budget
         present = self.present
-        for sent in (present, [*present[:1], *present[1:][-1:]], present[-1:]) if present else ():
+        last = self._bound(present[-1]) if present else []
+        for sent in (present, sorted({*present[:1], *last}), last, present[-1:]) if present else ():
             cut = self.cut(sent, room(self.head(sent, notes)))
             if cut is not None and (prompt := self.compose(sent, notes, cut)).tokens <= budget.usable:
                 return list(sent), prompt
@@ -179,6 +215,11 @@ class Conversation:
             f"instructions and pinned messages leave {left:,} of {budget.usable:,} tokens for the last message; "
             f"load the model with a larger context than {budget.window:,} tokens or shorten what is pinned"
         )
+
+    def _bound(self, index: int) -> list[int]:
+        """This message; the result of a tool with its call and the other results of that."""
+        call = self.call_of.get(index)
+        return [index] if call is None else [call, *(i for i, of in self.call_of.items() if of == call)]
 
     def cut(self, indices: Sequence[int], room: int) -> dict[int, int] | None:
         """How many characters of the longest of ``indices`` may stay so that all take at most ``room``.
@@ -195,17 +236,25 @@ class Conversation:
         found: dict[int, int] = {}
         for i in loose:
             if tokens[i] > cap:
-                characters = characters_for(messages[i].content, tokens[i], cap, self.request.count)
+                calls = self._calls(i)
+                content = messages[i].content
+                characters = characters_for(content, max(0, tokens[i] - calls), cap - calls, self.request.count)
                 if characters is None:
                     return None
                 found[i] = characters
         return found
 
-    def compose(self, sent: Sequence[int], notes: str = "", cut: Mapping[int, int] = NOTHING) -> Prompt:
+    def compose(
+        self,
+        sent: Sequence[int],
+        notes: str = "",
+        cut: Mapping[int, int] = NOTHING,
+        before: Mapping[int, str] = SILENCE,
+    ) -> Prompt:
         """The prompt that sends the turns ``sent``, in order, of those in ``cut`` only so many characters.
 
         Pinned turns that are not sent are quoted at the head, before the notes; so are turns before the first
-        message of the person.
+        message of the person. The texts in ``before`` precede the turns they belong to.
         """
         messages, present = self.request.messages, set(self.present)
         start = next((k for k, i in enumerate(sent) if messages[i].role is Role.USER or i in present), len(sent))
@@ -213,11 +262,17 @@ class Conversation:
         quoted = sorted({*sent[:start], *(i for i in self.pinned if i not in own)})
         size = self._head(quoted, notes)
         merged: list[Message] = []
-        for i in sent[start:]:
-            message, tokens = messages[i], self.request.tokens[i]
+        for k, i in enumerate(sent[start:], start=start):
+            message, tokens = self._sendable(i, own), self.request.tokens[i]
             if i in cut:
-                message = replace(message, content=shorten(message.content, tokens, cut[i]))
-                tokens = self.request.count(message.content)
+                content = shorten(message.content, max(0, tokens - self._calls(i)), cut[i])
+                message, tokens = replace(message, content=content), self.request.count(content) + self._calls(i)
+            ahead = (self._missing(sent[k - 1], i, quoted) if k > start else "") + before.get(i, "")
+            if message.role is not messages[i].role:
+                ahead += LABELS[messages[i].role]
+            if ahead:
+                message = replace(message, content=ahead + message.content)
+                tokens += self.request.count(ahead)
             size += tokens + self.request.budget.per_message
             if merged and merged[-1].role is message.role and message.role in MERGED:
                 message = _joined(merged.pop(), message)
@@ -225,6 +280,26 @@ class Conversation:
             merged.append(message)
         whole = len(self.systems) + len(quoted) + len(sent) - start - len(cut)
         return Prompt((*self._first(quoted, notes), *merged), size, whole, cut)
+
+    def _missing(self, previous: int, index: int, quoted: Sequence[int]) -> str:
+        """What stands before a turn when some between it and the ``previous`` one are not in the prompt."""
+        missing = self.place[index] - self.place[previous] - 1
+        missing -= sum(previous < i < index for i in quoted) if missing else 0
+        return GAP.format(missing) if missing > 0 else ""
+
+    def _sendable(self, index: int, own: Set[int]) -> Message:
+        """A turn as strict engines accept it among ``own``: no result without its call, no call without its results."""
+        message = self.request.messages[index]
+        if self.call_of.get(index, index) not in own:
+            return replace(message, role=Role.USER, tool_call_id="")
+        if message.tool_calls and any(of == index and i not in own for i, of in self.call_of.items()):
+            return replace(message, tool_calls=())
+        return message
+
+    def _calls(self, index: int) -> int:
+        """Size of the calls a message makes."""
+        text = calls_text(self.request.messages[index])
+        return self.request.count(text) if text else 0
 
     def _first(self, quoted: Sequence[int], notes: str) -> tuple[Message, ...]:
         messages = self.request.messages
@@ -242,4 +317,5 @@ class Conversation:
 def _joined(first: Message, second: Message) -> Message:
     """Two messages as one, in the place of the second."""
     content = first.content + SEPARATOR + second.content
-    return replace(second, content=content, pinned=first.pinned or second.pinned)
+    calls = first.tool_calls + second.tool_calls
+    return replace(second, content=content, pinned=first.pinned or second.pinned, tool_calls=calls)

@@ -11,16 +11,25 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mai_core.plugin.interfaces import ContextTransfer
-from mai_core.policy.context import ContextBudget, ContextState, TransferPlan, TransferRequest
-from mai_core.policy.messages import Message, Role
+from mai_core.policy.context import ContextBudget, ContextState, TransferPlan, TransferRequest, calls_text
+from mai_core.policy.messages import Message, Role, ToolCall
 from mai_strategies.transfers.cut import marker
 from mai_strategies.transfers.full import Full
 from mai_strategies.transfers.hybrid import Hybrid
 from mai_strategies.transfers.prompt import LABELS, SEPARATOR
 from mai_strategies.transfers.recent import Recent
+from mai_strategies.transfers.relevance import Relevance
 
-TRANSFERS: list[ContextTransfer] = [Full(), Recent(), Hybrid(), Hybrid(recent_share=0.0), Hybrid(recent_share=1.0)]
-NAMES = ["full", "recent", "hybrid", "hybrid-notes", "hybrid-recent"]
+TRANSFERS: list[ContextTransfer] = [
+    Full(),
+    Recent(),
+    Hybrid(),
+    Hybrid(recent_share=0.0),
+    Hybrid(recent_share=1.0),
+    Relevance(),
+    Relevance(recent_share=0.0),
+]
+NAMES = ["full", "recent", "hybrid", "hybrid-notes", "hybrid-recent", "relevance", "relevance-only"]
 all_transfers = pytest.mark.parametrize("transfer", TRANSFERS, ids=NAMES)
 lawful = settings(max_examples=60, deadline=None)
 hybrids = pytest.mark.parametrize("transfer", TRANSFERS[2:], ids=NAMES[2:])
@@ -57,6 +66,12 @@ states = st.none() | st.builds(
     kept=st.lists(st.integers(0, 45), max_size=20).map(tuple),
     summary=st.just("") | texts,
     cut=st.lists(st.tuples(st.integers(0, 45), st.integers(-1, 300)), max_size=3).map(tuple),
+    recalled=st.lists(st.tuples(st.integers(0, 45), texts), max_size=3).map(tuple),
+    digest=st.just("") | texts,
+    digested=st.integers(-1, 45),
+)
+searches = st.none() | st.lists(st.tuples(st.integers(-1, 45), st.floats(0.0, 20.0)), max_size=9).map(
+    lambda found: lambda text, limit: tuple(found[:limit])
 )
 
 
@@ -87,6 +102,8 @@ def requests(draw: st.DrawFn, *, strict: bool = False) -> TransferRequest:
         budget=draw(budgets),
         count=count,
         state=draw(states),
+        search=draw(searches),
+        switched=draw(st.sampled_from(["", "chat", "code", "math"])),
     )
 
 
@@ -178,6 +195,7 @@ def test_below_the_trigger_nothing_changes(transfer: ContextTransfer, request_: 
     done = transfer.plan(request_)
     assert done.messages == request_.messages
     assert done.tokens == total
+    assert done.state is None or (done.state.covered, done.state.kept) == (0, ())
     assert done.receipt.kept == len(request_.messages)
     assert done.receipt.tokens_saved == done.receipt.dropped == done.receipt.summarised == 0
 
@@ -213,6 +231,48 @@ def test_receipt_accounts_for_every_message(transfer: ContextTransfer, request_:
     assert min(receipt.kept, receipt.summarised, receipt.dropped, receipt.tokens_saved) >= 0
     assert receipt.note
     assert "\n" not in receipt.note
+
+
+@st.composite
+def with_tools(draw: st.DrawFn) -> TransferRequest:
+    """Calls with some or all of their results, answered late, repeated ids among them, and any state."""
+    messages = list[Message]()
+    for turn in range(draw(st.integers(1, 12))):
+        messages.append(Message(role=Role.USER, content=draw(texts), id=len(messages) + 1))
+        calls = tuple(ToolCall(id=f"call-{k}", name="look_up") for k in range(draw(st.integers(0, 3))))
+        messages.append(Message(role=Role.ASSISTANT, content=f"{turn}", id=len(messages) + 1, tool_calls=calls))
+        if calls and draw(st.booleans()) and draw(st.booleans()):
+            messages.append(Message(role=Role.USER, content=draw(texts), id=len(messages) + 1))
+        for call in calls:
+            result = Message(role=Role.TOOL, content=draw(texts), id=len(messages) + 1, tool_call_id=call.id)
+            messages.append(result)
+        if calls and draw(st.booleans()):
+            messages.append(Message(role=Role.ASSISTANT, content=draw(texts), id=len(messages) + 1))
+    count = draw(counters)
+    return TransferRequest(
+        messages=tuple(messages),
+        tokens=tuple(count(m.content + calls_text(m)) for m in messages),
+        budget=draw(budgets),
+        count=count,
+        state=draw(states),
+    )
+
+
+@all_transfers
+@lawful
+@given(request_=with_tools())
+def test_a_call_is_sent_with_its_results_and_a_result_with_its_call(
+    transfer: ContextTransfer, request_: TransferRequest
+) -> None:
+    done = plan(transfer, request_)
+    assert done.tokens <= request_.budget.usable
+    called = list[str]()
+    for message in done.messages:
+        if message.role is Role.TOOL:
+            assert message.tool_call_id in called
+            called.remove(message.tool_call_id)
+        called += [call.id for call in message.tool_calls]
+    assert not called
 
 
 @lawful

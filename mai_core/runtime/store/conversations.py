@@ -118,6 +118,14 @@ class Conversations(Database):
             ).fetchall()
             return [_summary(connection, id, number) for id, number in newest]
 
+    def relevant(self, conversation_id: str, text: str, limit: int) -> list[tuple[int, float]]:
+        """Ids of messages of a conversation that share words with the text, the best first, with BM25 scores.
+
+        None are found for scripts that put no space between words; see ``search``.
+        """
+        with self._writing() as connection:
+            return index.relevant(connection, conversation_id, text, limit)
+
     def delete(self, conversation_id: str) -> None:
         """Delete a conversation with everything said and decided in it, beyond recovery from the files."""
         with self._writing() as connection:
@@ -157,6 +165,23 @@ class Conversations(Database):
             connection.execute(
                 "UPDATE conversations SET context_state = ? WHERE id = ?",
                 (encode(state) if state is not None else None, conversation_id),
+            )
+
+    def save_digest(self, conversation_id: str, digest: str, digested: int) -> None:
+        """Keep what a model wrote of a conversation up to a message, for the next compression."""
+        with self._writing() as connection:
+            row = connection.execute(
+                "SELECT context_state FROM conversations WHERE id = ?", (conversation_id,)
+            ).fetchone()
+            if row is None:
+                return
+            try:
+                state = decode(ContextState, row[0]) if row[0] is not None else ContextState()
+            except ValueError:
+                state = ContextState()
+            connection.execute(
+                "UPDATE conversations SET context_state = ? WHERE id = ?",
+                (encode(replace(state, digest=digest, digested=digested)), conversation_id),
             )
 
     def last_model(self) -> str | None:

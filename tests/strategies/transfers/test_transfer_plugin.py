@@ -9,9 +9,9 @@ from mai_core.plugin.registry import PluginRegistry
 from mai_strategies.transfers import plugin
 
 
-def test_registers_three() -> None:
+def test_registers_four() -> None:
     registry = PluginRegistry.of(plugin)
-    assert sorted(registry.transfers()) == ["full", "hybrid", "recent"]
+    assert sorted(registry.transfers()) == ["full", "hybrid", "recent", "relevance"]
     assert registry.transfer("hybrid", {"recent_share": 0.7}) == registry.transfers()["hybrid"](recent_share=0.7)
 
 
