@@ -1,14 +1,20 @@
-"""From a registered class and a section of the settings to an instance; what is wrong is said in one line."""
+"""From a registered class and a section of the settings to an instance; what is wrong is said in one line.
+
+A key written into the settings by hand is in none of these lines, and in no traceback that goes with them.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from mai_core.errors import MaiError, PluginError
-from mai_core.plugin.faults import one_line
+from mai_core.plugin.discretion import Discretion
+
+if TYPE_CHECKING:
+    from mai_core.plugin.interfaces import BackendContext, ProbeContext
 
 __all__ = ["construct", "construct_in_context"]
 
@@ -16,6 +22,13 @@ __all__ = ["construct", "construct_in_context"]
 _INSTANCE_MEMBERS: Mapping[str, Mapping[str, type[object]]] = {
     "backend": {"name": str, "host": str, "remote": bool},
     "probe": {"name": str},
+}
+# Where the settings keep what an instance is given, above its name.
+_PLACES: Mapping[str, tuple[str, ...]] = {
+    "backend": ("backends",),
+    "probe": ("probes",),
+    "strategy": ("selection", "options"),
+    "transfer": ("context", "options"),
 }
 
 
@@ -40,31 +53,53 @@ def construct(cls: type[Any], options: Mapping[str, Any], *, kind: str, name: st
         if parameter.default is inspect.Parameter.empty and option not in options:
             raise PluginError(f"{who} needs the option {option}", remedy="set it under its options in the settings")
     hints = _hints(cls) if options else {}
-    values = {n: _converted(v, hints[n], f"option {n} of {who}") if n in hints else v for n, v in options.items()}
-    return _guarded(who, cls, **values)
+    where = (*_PLACES[kind], name)
+    values = {
+        n: _converted(v, hints[n], f"option {n} of {who}", (*where, n)) if n in hints else v for n, v in options.items()
+    }
+    return _guarded(who, options, where, cls, **values)
 
 
-def construct_in_context(cls: type[Any], context: object, *, kind: str, name: str, plugin: str = "") -> object:
+def construct_in_context(
+    cls: type[Any], context: BackendContext | ProbeContext, *, kind: str, name: str, plugin: str = ""
+) -> object:
     """Construct a backend or probe with its context.
 
     Raises ``PluginError`` for what the constructor raises, and when the instance lacks a member that only instances
     have; a ``MaiError`` of the constructor, such as ``SettingsError``, goes through as it is.
     """
     who = _who(kind, name, plugin)
-    instance = _guarded(who, cls, context)
+    instance = _guarded(who, context.options, (*_PLACES[kind], context.name), cls, context)
     for member, type_ in _INSTANCE_MEMBERS[kind].items():
         if not isinstance(getattr(instance, member, None), type_):
             raise PluginError(f"{who} has no attribute {member} that is a {type_.__name__}")
     return instance
 
 
-def _guarded(who: str, cls: type[Any], *arguments: object, **keywords: object) -> object:
+def _guarded(
+    who: str,
+    options: Mapping[str, Any],
+    where: tuple[str, ...],
+    cls: type[Any],
+    *arguments: object,
+    **keywords: object,
+) -> object:
     try:
         return cls(*arguments, **keywords)
-    except (MaiError, KeyboardInterrupt):
+    except KeyboardInterrupt:
         raise
     except BaseException as error:  # the fence around third-party code
-        raise PluginError(f"{who} cannot be set up: {one_line(error)}") from error
+        discretion = Discretion(options, where)
+        own = isinstance(error, MaiError) and not discretion.quotes(f"{error} {error.detail}")
+        if discretion.may_be_shown(error):
+            if own:
+                raise
+            raise PluginError(f"{who} cannot be set up: {discretion.told(error)}") from error
+        if own:
+            raise error from None
+        refusal = PluginError(f"{who} cannot be set up: {discretion.told(error)}")
+        # Where it happened is told; what was said there, and why, might quote a secret.
+        raise refusal.with_traceback(error.__traceback__) from None
 
 
 def _who(kind: str, name: str, plugin: str) -> str:
@@ -86,7 +121,7 @@ def _hints(cls: type[Any]) -> Mapping[str, Any]:
         return {}
 
 
-def _converted(value: object, hint: Any, what: str) -> object:
+def _converted(value: object, hint: Any, what: str, where: tuple[str, ...]) -> object:
     from pydantic import ConfigDict, TypeAdapter, ValidationError
     from pydantic.errors import PydanticUserError
 
@@ -102,9 +137,13 @@ def _converted(value: object, hint: Any, what: str) -> object:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
+        from mai_core.settings.secrecy import masked
+
         first = error.errors(include_url=False)[0]
-        where = "".join(f"[{part!r}]" for part in first["loc"])
-        raise PluginError(f"{what}{where}: {first['input']!r} will not do: {first['msg']}") from error
+        place = "".join(f"[{part!r}]" for part in first["loc"])
+        told = "" if Discretion({where[-1]: value}, where[:-1]).quotes(first["msg"]) else f": {first['msg']}"
+        shown = masked(first["input"], (*where, *first["loc"]))
+        raise PluginError(f"{what}{place}: {shown!r} will not do{told}") from None
 
 
 def _suggest(wrong: str, options: list[str]) -> str:
