@@ -276,18 +276,19 @@ async def saving(backend: EmbeddedBackend, loaded: LoadedModel, states: Path) ->
     os.mkfifo(pipe)
     task = asyncio.create_task(backend.save_state(loaded.instance, "talk"))
     assert loaded.pid is not None
-    await until_in_pipe(loaded.pid)
+    await until_it_opens_a_pipe(loaded.pid)
     return task
 
 
-async def until_in_pipe(pid: int) -> None:
+async def until_it_opens_a_pipe(pid: int) -> None:
     """A thread of the process waits in the system for someone to open the other end."""
     async with asyncio.timeout(20):
-        while not any("fifo" in wait.read_text() or "pipe" in wait.read_text() for wait in waits(pid)):
+        while not any(where.read_text() == "wait_for_partner" for where in waits(pid)):
             await asyncio.sleep(0.01)
 
 
 def waits(pid: int) -> list[Path]:
+    """Where in the system each thread of a process waits. Linux tells."""
     return list(Path(f"/proc/{pid}/task").glob("*/wchan"))
 
 
@@ -327,6 +328,26 @@ async def test_a_caller_who_is_cancelled_leaves_a_whole_file(
     assert await backend.save_state(loaded.instance, "talk") > 0
     assert len(kept(states)) == 1
     assert not drafts(states)
+
+
+async def test_a_save_goes_on_to_its_end_without_its_caller(
+    make_backend: MakeBackend, profile: ModelProfile, states: Path
+) -> None:
+    """Were it dropped, the engine would go on to write a file that nobody takes or removes."""
+    backend = make_backend()
+    loaded, _ = await talked(backend, profile)
+    task = await saving(backend, loaded, states)
+    task.cancel()
+    await asyncio.wait({task})
+    (pipe,) = drafts(states)
+    other_end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # lets the engine go; it then fails, as a pipe is no file
+    try:
+        async with asyncio.timeout(15):
+            while drafts(states):
+                await asyncio.sleep(0.01)
+    finally:
+        os.close(other_end)
+    assert (await ask(backend, loaded.instance, "Hello", max_tokens=4)).text
 
 
 async def test_forgetting_waits_for_a_save_under_way(
