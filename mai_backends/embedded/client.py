@@ -13,7 +13,7 @@ import httpx
 from mai_backends.embedded.failures import refusal
 from mai_backends.wire.bodies import encode
 from mai_backends.wire.errors import BrokeOff, Refusal, Refused, Silent, Unreadable
-from mai_backends.wire.request import chat_request
+from mai_backends.wire.request import certainty, chat_request
 from mai_backends.wire.stream import send, stream_reply
 from mai_core.errors import GenerationError, ModelStalled
 from mai_core.plugin.interfaces import GenerationEvent
@@ -136,6 +136,7 @@ def _request(messages: Sequence[Message], options: GenerationOptions) -> dict[st
     request["return_progress"] = True
     request["cache_prompt"] = True
     request["max_tokens"] = options.max_tokens or -1
+    request |= certainty(options)
     if messages and messages[-1].role is Role.ASSISTANT:
         # Templates that open a block of thoughts refuse to continue an answer.
         request["chat_template_kwargs"] = {"enable_thinking": False}

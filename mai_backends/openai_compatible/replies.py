@@ -20,7 +20,7 @@ from mai_backends.openai_compatible.seam import Seam, ask_to_go_on
 from mai_backends.openai_compatible.served import ServedModel
 from mai_backends.openai_compatible.server import Server
 from mai_backends.wire.errors import BrokeOff, Refusal, Refused, Silent, Unreadable
-from mai_backends.wire.request import chat_request
+from mai_backends.wire.request import certainty, chat_request
 from mai_backends.wire.stream import stream_reply
 from mai_core.errors import (
     BackendError,
@@ -46,7 +46,7 @@ WORTH_TELLING = 1.0
 _OVERLOADED = frozenset({429, 503})
 """What is said before anything was done. Behind a 502 or 504 somebody may be at work on the answer."""
 
-_DECORATION = ("stream_options", "seed", "temperature", "top_p", "chat_template_kwargs", "return_progress")
+_DECORATION = ("stream_options", "seed", "temperature", "top_p", "chat_template_kwargs", "return_progress", "logprobs")
 _OPTIONAL = (*_DECORATION, "stop")
 _REFUSED_FIELD = re.compile(
     r"unsupported|unrecognized|unknown|unexpected|extra|not permitted|not supported|not support"
@@ -164,6 +164,8 @@ def _body(model: ServedModel, messages: Sequence[Message], options: GenerationOp
     request["stream_options"] = {"include_usage": True}
     if model.kind.llama:
         request["return_progress"] = True
+    if model.kind.continues and "logprobs" not in model.without:
+        request |= certainty(options)
     if messages and messages[-1].role is Role.ASSISTANT:
         if model.kind.llama:
             # Templates that open a block of thoughts refuse to continue an answer.

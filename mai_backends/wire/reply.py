@@ -70,7 +70,7 @@ class ReplyReader:
             if thought:
                 events.append(ReasoningDelta(thought))
             if text := _text(delta.get("content")):
-                events.append(TextDelta(text))
+                events.append(TextDelta(text, _logprob(choice.get("logprobs"))))
             if self._calls.add(delta.get("tool_calls")) or len(events) > before:
                 self.tokens += 1
         if isinstance(finish := choice.get("finish_reason"), str) and finish:
@@ -99,6 +99,15 @@ def _text(content: object) -> str:
     if isinstance(content, list):
         return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
     return well_formed(content) if isinstance(content, str) else ""
+
+
+def _logprob(told: object) -> float | None:
+    """The log-probability of the one token a piece holds; of several, and where it is not told, nothing."""
+    tokens = told.get("content") if isinstance(told, dict) else None
+    if not isinstance(tokens, list) or len(tokens) != 1 or not isinstance(tokens[0], dict):
+        return None
+    value = tokens[0].get("logprob")
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0 else None
 
 
 def _number(value: object) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mai_core.policy.messages import GenerationOptions, Message, Tool
 
-__all__ = ["chat_request"]
+__all__ = ["certainty", "chat_request"]
 
 
 def chat_request(messages: Sequence[Message], options: GenerationOptions, *, model: str = "") -> dict[str, Any]:
@@ -32,6 +32,14 @@ def chat_request(messages: Sequence[Message], options: GenerationOptions, *, mod
     if options.tools:
         request["tools"] = [_tool(tool) for tool in options.tools]
     return request
+
+
+def certainty(options: GenerationOptions) -> dict[str, Any]:
+    """What asks for the log-probability of each token, of servers known to tell it; others refuse the whole request.
+
+    One candidate a token: without a number llama.cpp sends twenty, eight times the bytes.
+    """
+    return {"logprobs": True, "top_logprobs": 1} if options.logprobs else {}
 
 
 def _message(message: Message) -> dict[str, Any]:

@@ -95,6 +95,7 @@ class Conversation:
 class GenerationOptions:
     """How to answer. ``max_tokens`` 0 means until the model stops or the window is full.
 
+    ``logprobs`` asks for the log-probability of each token where the engine can tell; it may take a little speed.
     ``json_schema`` constrains the reply where the engine can; of ``tools`` the model may call any. The deadlines are
     the seconds of silence allowed before the first token and between tokens; an engine that tells of its progress with
     the prompt is not silent.
@@ -105,6 +106,7 @@ class GenerationOptions:
     top_p: float = 0.95
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    logprobs: bool = False
     json_schema: dict[str, Any] | None = None
     tools: tuple[Tool, ...] = ()
     first_token_deadline: float = 120.0

@@ -130,6 +130,7 @@ class GenerationSettings(Section):
     top_p: Share = 0.95
     seed: int | None = None
     max_tokens: Annotated[int, Field(ge=0)] = 0
+    logprobs: bool = True
     first_token_deadline: Annotated[float, Field(gt=0.0)] = 120.0
     token_deadline: Annotated[float, Field(gt=0.0)] = 30.0
 

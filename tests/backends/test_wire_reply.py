@@ -13,7 +13,7 @@ from mai_backends.wire.bodies import encode, parse_json, well_formed
 from mai_backends.wire.calls import LONGEST_ARGUMENTS, MOST_CALLS
 from mai_backends.wire.errors import Refusal, Refused, Unreadable
 from mai_backends.wire.reply import ReplyReader
-from mai_backends.wire.request import chat_request
+from mai_backends.wire.request import certainty, chat_request
 from mai_core.plugin.interfaces import GenerationEvent
 from mai_core.policy.messages import (
     GenerationOptions,
@@ -233,3 +233,27 @@ def test_the_request_says_what_was_asked_for_and_nothing_else() -> None:
     assert (request["seed"], request["stop"], request["stream"]) == (0, ["END"], True)
     plain = chat_request(messages[:1], GenerationOptions())
     assert plain.keys() == {"messages", "stream", "temperature", "top_p"}
+
+
+def certain(text: str, *tokens: object) -> dict[str, Any]:
+    choice = {"index": 0, "delta": {"content": text}, "logprobs": {"content": list(tokens)}}
+    return {"choices": [choice]}
+
+
+def test_how_likely_a_token_was_is_told_of_one_alone() -> None:
+    one, two = {"token": "a", "logprob": -0.5, "top_logprobs": []}, {"token": "b", "logprob": -1}
+    events = read(certain("a", one), certain("b", two), certain("ab", one, two), certain("c"), chunk(content="d"))
+    assert [e.logprob for e in events if isinstance(e, TextDelta)] == [-0.5, -1.0, None, None, None]
+
+
+@given(anything)
+def test_what_is_no_log_probability_is_none(told: Any) -> None:
+    for logprobs in (told, {"content": told}, {"content": [told]}, {"content": [{"logprob": told}]}):
+        events = read({"choices": [{"delta": {"content": "a"}, "logprobs": logprobs}]})
+        (logprob,) = [e.logprob for e in events if isinstance(e, TextDelta)]
+        assert logprob is None or logprob <= 0
+
+
+def test_certainty_is_asked_for_on_request_only() -> None:
+    assert certainty(GenerationOptions()) == {}
+    assert certainty(GenerationOptions(logprobs=True)) == {"logprobs": True, "top_logprobs": 1}

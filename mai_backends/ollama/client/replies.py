@@ -44,7 +44,7 @@ class ReplyReader:
         if thought := text(message, "thinking"):
             events.append(ReasoningDelta(thought))
         if piece := text(message, "content"):
-            events.append(TextDelta(piece))
+            events.append(TextDelta(piece, _logprob(line)))
             self._count(piece.strip())
         calls = message.get("tool_calls")
         events += [call for one in (calls if isinstance(calls, list) else ()) if (call := self._call(one))]
@@ -72,6 +72,15 @@ class ReplyReader:
             asked_for = 0 < self._options.max_tokens <= usage.completion_tokens
             return StopReason.LENGTH if asked_for else StopReason.CONTEXT
         return StopReason.TOOLS if self._calls else StopReason.STOP
+
+
+def _logprob(line: Mapping[str, Any]) -> float | None:
+    """The log-probability of the one token of a line; of several, and of a server that tells none, nothing."""
+    tokens = line.get("logprobs")
+    if not isinstance(tokens, list) or len(tokens) != 1 or not isinstance(tokens[0], dict):
+        return None
+    value = tokens[0].get("logprob")
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0 else None
 
 
 def _usage(line: Mapping[str, Any]) -> Usage:

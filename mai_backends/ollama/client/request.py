@@ -72,6 +72,8 @@ def chat_body(
     if messages and messages[-1].role is Role.ASSISTANT:
         # Templates that open a block of thoughts refuse to continue an answer.
         body["think"] = False
+    if options.logprobs:
+        body["logprobs"] = True  # since 0.12.11; before, nobody minds
     if options.json_schema is not None:
         body["format"] = options.json_schema
     if options.tools:

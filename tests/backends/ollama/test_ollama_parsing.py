@@ -33,7 +33,7 @@ from mai_core.errors import (
     OutOfMemory,
     SettingsError,
 )
-from mai_core.policy.messages import GenerationOptions, Message, Role
+from mai_core.policy.messages import GenerationOptions, Message, Role, TextDelta
 from tests.standins.ollama import StandInModel
 
 JSON = st.recursive(
@@ -208,3 +208,15 @@ def test_options_say_what_is_wrong_with_them(monkeypatch: pytest.MonkeyPatch) ->
         "x-team": "blue",
         "x-b": "c",
     }
+
+
+def test_how_likely_a_token_was_is_asked_for_and_told_of_one_alone() -> None:
+    assert chat_body("m", {}, [], GenerationOptions(logprobs=True), keep_alive=None)["logprobs"] is True
+    assert "logprobs" not in chat_body("m", {}, [], GenerationOptions(), keep_alive=None)
+    one = [{"token": "a", "logprob": -0.25}]
+    lines = [
+        {"message": {"content": "a"}, "logprobs": told} for told in (one, one * 2, None, ["x"], [{"logprob": "x"}])
+    ]
+    reader = ReplyReader(GenerationOptions())
+    events = [event for line in lines for event in reader.read(line)]
+    assert [event.logprob for event in events if isinstance(event, TextDelta)] == [-0.25, None, None, None, None]
