@@ -1,10 +1,10 @@
-"""Gets the next model ready while the person reads or types: loaded, and the conversation read."""
+"""Uses the time in which the person reads or types: gets the next model ready, else condenses what is old."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -18,6 +18,8 @@ from mai_core.policy.selection import Decision
 from mai_core.policy.stability import StabilityRules
 from mai_core.runtime.pool import Pool
 from mai_core.runtime.prompting import Prompter
+from mai_core.runtime.store import Store
+from mai_core.runtime.summaries import improve
 
 __all__ = ["Anticipating"]
 
@@ -34,7 +36,7 @@ class _Preparation:
     plan: LoadPlan
     evict: bool
     conversation: str
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...] = ()
     needed: bool = True
     loading: bool = True
 
@@ -48,6 +50,7 @@ class Anticipating:
         backends: Mapping[str, Backend],
         pool: Pool,
         prompter: Prompter,
+        store: Store,
         rules: StabilityRules,
         options: GenerationOptions,
         on_battery: bool = False,
@@ -56,13 +59,14 @@ class Anticipating:
         self._backends = backends
         self._pool = pool
         self._prompter = prompter
+        self._store = store
         self._rules = rules
         self._options = replace(options, max_tokens=1)
         self._on_battery = on_battery
         self._on_change = on_change
         self._task: asyncio.Task[None] | None = None
         self._current: _Preparation | None = None
-        self._read: tuple[str, str, int] | None = None
+        self._done: tuple[str, str, int] | None = None
 
     @property
     def model(self) -> str | None:
@@ -79,6 +83,8 @@ class Anticipating:
         if not self._on_battery and any(h.battery and not h.battery.plugged for h in situation.snapshot.hosts):
             return None
         wanted = to_prepare(decision, situation.snapshot.calm_seconds, self._rules)
+        if wanted is not None and self._done == (wanted.candidate.key, conversation, len(messages)):
+            wanted = None
         candidate = wanted.candidate if wanted else decision.candidate(decision.choice)
         model = next((m for m in situation.models if candidate and m.key == candidate.key), None)
         if candidate is None or model is None or candidate.is_remote:
@@ -86,16 +92,13 @@ class Anticipating:
         if self._current is not None and self._current.model.key == model.key:
             return self._task
         last = next((m.model for m in reversed(messages) if m.model), None)
-        if wanted is None and (last == model.key or self._read == (model.key, conversation, len(messages))):
+        if wanted is None and last == model.key:
+            return self._begin_summary(model, candidate.plan, conversation)
+        if self._done == (model.key, conversation, len(messages)):
             return None
-        self._call_off()
         evict = wanted is not None and wanted.evict
         preparation = _Preparation(model, candidate.plan, evict, conversation, tuple(messages))
-        self._current = preparation
-        self._task = asyncio.create_task(self._prepare(preparation))
-        self._task.add_done_callback(lambda _: self._ended(preparation))
-        self._on_change()
-        return self._task
+        return self._start(preparation, self._prepare(preparation))
 
     async def settle(self, choice: str | None) -> None:
         """A turn begins: call off what is prepared for another model, and leave a load of this one to the turn."""
@@ -111,28 +114,49 @@ class Anticipating:
         """Call off what is being prepared."""
         await self.settle(None)
 
-    def _call_off(self) -> None:
+    def _begin_summary(self, model: ModelProfile, plan: LoadPlan, conversation: str) -> asyncio.Task[None] | None:
+        """Let the model that answered last summarise what its next prompts will leave out, if that was asked for."""
+        if self._current is not None or (wanted := self._prompter.wanted(conversation, model.key)) is None:
+            return None
+
+        async def summarise() -> None:
+            async with self._pool.acquire(model, plan, conversation=conversation) as instance:
+                await improve(conversation, wanted, instance, self._backends[model.backend], self._store)
+
+        return self._start(
+            _Preparation(model, plan, evict=False, conversation=conversation, loading=False), summarise()
+        )
+
+    def _start(self, preparation: _Preparation, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Begin this in place of what is going on."""
         if self._task is not None:
             self._task.cancel()
+        self._current = preparation
+        self._task = asyncio.create_task(self._guarded(preparation.model, work))
+        self._task.add_done_callback(lambda _: self._ended(preparation))
+        self._on_change()
+        return self._task
 
     def _ended(self, preparation: _Preparation) -> None:
         if self._current is preparation:
             self._current = self._task = None
         self._on_change()
 
-    async def _prepare(self, preparation: _Preparation) -> None:
-        model, plan = preparation.model, preparation.plan
+    async def _guarded(self, model: ModelProfile, work: Coroutine[None, None, None]) -> None:
         try:
-            if not await self._pool.preload(model, plan, evict=preparation.evict):
-                return
-            preparation.loading = False
-            if preparation.needed and preparation.messages:
-                await self._read_ahead(preparation)
+            await work
         except MaiError as error:
             log.info("nothing was prepared", extra={"model": model.key, "reason": str(error)})
         except Exception as error:  # noqa: BLE001 - a third party's backend; it is named, and only a head start is lost
             told = {"model": model.key, "backend": model.backend, "error": f"{type(error).__name__}: {error}"}
             log.warning("nothing was prepared", extra=told)
+
+    async def _prepare(self, preparation: _Preparation) -> None:
+        there = await self._pool.preload(preparation.model, preparation.plan, evict=preparation.evict)
+        preparation.loading = False
+        if there and preparation.needed and preparation.messages:
+            await self._read_ahead(preparation)
+        self._done = (preparation.model.key, preparation.conversation, len(preparation.messages))
 
     async def _read_ahead(self, preparation: _Preparation) -> None:
         """Let the model read the conversation, which its engine then need not read when the person asks."""
@@ -144,5 +168,4 @@ class Anticipating:
             async with aclosing(backend.generate(instance.instance, prompt.messages, self._options)) as stream:
                 async for _ in stream:
                     pass
-        self._read = (model.key, conversation, len(preparation.messages))
         log.info("conversation read ahead", extra={"model": model.key, "tokens": prompt.tokens})

@@ -109,6 +109,7 @@ class AsyncMai:
                 backends=parts.backends,
                 pool=self._pool,
                 prompter=prompter,
+                store=store,
                 rules=rules,
                 options=GenerationOptions(**settings.generation.model_dump()),
                 on_battery=settings.preload.on_battery,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mai_core.policy.messages import Message
 from mai_core.policy.resources import Battery, HostReading
 from mai_core.runtime.mai import AsyncMai
 from mai_core.runtime.turn import Loading
@@ -109,3 +110,21 @@ async def test_preparing_can_be_turned_off(tmp_path: Path) -> None:
         await mai.prepare()
         await quiet(mai)
         assert backend.calls == []
+
+
+async def test_the_model_that_answered_condenses_what_is_old_while_nothing_else_is_to_do(tmp_path: Path) -> None:
+    def answer(messages: Sequence[Message]) -> str:
+        asked = messages[-1].content
+        return "They spoke of a lighthouse, a keeper called Ada and her boat." if "ummar" in asked else "I see. " * 20
+
+    said = [f"Story {i}: Ada keeps the lighthouse number {i}, " + "and the sea is wide " * 40 for i in range(8)]
+    window = {"context": {"window": 2048, "reserve": 256}}
+    async with running(tmp_path, model("talker", 0.6, reply=answer), **window) as (mai, backend, _):
+        await mai.prepare()
+        for text in said:
+            await mai.process_message(text)
+            await quiet(mai)
+        assert len(calls(backend, "generate")) > len(said), "it wrote a summary besides"
+        state = mai.store.context_state(mai.conversation or "")
+        assert state is not None
+        assert "keeper called Ada" in repr(state)
