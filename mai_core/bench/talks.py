@@ -71,8 +71,8 @@ FACTS = (
         "The appointment with the notary has been moved to Friday the 21st.",
         "21st",
         "When is the appointment with the notary?",
-        first="I have an appointment with the notary on Monday the 14th.",
-        outdated="14th",
+        first="I have an appointment with the notary on Monday the 30th.",
+        outdated="30th",
     ),
     Fact(
         "corrected",
@@ -84,11 +84,11 @@ FACTS = (
     ),
     Fact(
         "corrected",
-        "The hotel has put us into room 506 instead.",
-        "506",
+        "The hotel has put us into room 506C instead.",
+        "506C",
         "Which room of the hotel are we in?",
-        first="The hotel gave us room 212.",
-        outdated="212",
+        first="The hotel gave us room 212B.",
+        outdated="212B",
     ),
     Fact(
         "corrected",
@@ -128,7 +128,7 @@ FACTS = (
     Fact("buried", "The tenant on the top floor is a violin maker.", "violin", "Who is the tenant on the top floor?"),
     Fact("tool", '{"tracking": "parcel", "status": "held in Zwolle"}', "Zwolle", "Where is the parcel held?"),
     Fact("tool", '{"flight": "to Graz", "gate": "D47"}', "D47", "Which gate does the flight to Graz leave from?"),
-    Fact("tool", '{"forecast": "regatta", "wind_knots": 31}', "31", "How many knots of wind for the regatta?"),
+    Fact("tool", '{"forecast": "regatta", "wind_knots": 31.6}', "31.6", "How many knots of wind for the regatta?"),
 )
 
 _OPENINGS = (

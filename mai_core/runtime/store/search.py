@@ -19,8 +19,8 @@ __all__ = ["find", "forget", "has_full_text", "relevant", "words"]
 
 # An expression of more words than this is nothing a person types; SQLite bounds how deep it may nest.
 MOST_WORDS = 32
-# Words of which so many letters agree are taken for forms of one word.
-STEM = 5
+# Words of which five letters agree, or all of at least four, are taken for forms of one word.
+STEM, LEAST_STEM = 5, 4
 
 
 def find(connection: sqlite3.Connection, term: str, limit: int) -> list[tuple[str, int]]:
@@ -48,7 +48,7 @@ def relevant(connection: sqlite3.Connection, conversation: str, text: str, limit
     if not asked or any(category(c) == "Lo" for word in asked for c in word) or not has_full_text(connection):
         return []
     _index(connection)
-    beginnings = " OR ".join(f'"{word}"*' if len(word) == STEM else f'"{word}"' for word in asked)
+    beginnings = " OR ".join(f'"{word}"*' if len(word) >= LEAST_STEM else f'"{word}"' for word in asked)
     return connection.execute(
         "SELECT messages.id, -bm25(words) FROM words JOIN messages ON messages.number = words.rowid "
         "WHERE words MATCH ? AND words.rowid BETWEEN "

@@ -553,3 +553,57 @@ def test_what_a_message_has_to_do_with_tools_is_kept(store: Store) -> None:
     told = store.append(conversation.id, Message(role=Role.TOOL, content="rain", tool_call_id="1"))
     assert store.conversation(conversation.id).messages == (asked, told)
     assert asked.tool_calls == (call,)
+
+
+# What has to do with a question
+
+
+def test_relevant_messages_are_of_one_conversation_and_the_best_comes_first(store: Store) -> None:
+    other, name = store.new_conversation().id, store.new_conversation().id
+    store.append(other, user("The safe opens with 7-33-19."))
+    for text in ("Good morning.", "The safes open with 4-4-4.", "An open door.", "The ferry leaves.", "Hello"):
+        store.append(name, user(text))
+        store.append(other, user("The ferry is late."))
+    found = store.relevant(name, "how do I open the SAFE", 10)
+    assert next(iter(found))[0] == 2
+    assert {id for id, _ in found} <= {2, 3, 4}
+    scores = [score for _, score in found]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] > 0
+    assert len(store.relevant(name, "how do I open the SAFE", 1)) == 1
+
+
+def test_relevant_messages_are_found_as_soon_as_they_are_said(store: Store) -> None:
+    name = store.new_conversation().id
+    store.append(name, user("one thing"))
+    assert store.relevant(name, "zebra", 5) == []
+    store.append(name, user("a Zebra"))
+    assert [id for id, _ in store.relevant(name, "zebra", 5)] == [2]
+
+
+@pytest.mark.parametrize("text", ["", "?!", "猫はどこ", '" OR words MATCH "', "a* NEAR(b", "\0"])
+def test_relevant_takes_any_text(store: Store, text: str) -> None:
+    name = store.new_conversation().id
+    store.append(name, user("nothing of that kind"))
+    assert store.relevant(name, text, 5) == []
+
+
+def test_relevant_of_a_database_that_was_never_searched(path: Path) -> None:
+    """An index is made of what was said before there was one."""
+    first = Store.open(path, now=ticking())
+    name = first.new_conversation().id
+    first.append(name, user("the zebra"))
+    first.close()
+    again = Store.open(path, now=ticking())
+    assert [id for id, _ in again.relevant(name, "zebra", 5)] == [1]
+    again.close()
+
+
+def test_digest_is_kept_beside_the_state(store: Store) -> None:
+    name = store.new_conversation().id
+    store.save_digest(name, "They met.", 2)
+    assert store.context_state(name) == ContextState(digest="They met.", digested=2)
+    store.save_context_state(name, ContextState(covered=4, summary="notes"))
+    store.save_digest(name, "They met again.", 5)
+    assert store.context_state(name) == ContextState(covered=4, summary="notes", digest="They met again.", digested=5)
+    store.save_digest("nowhere", "They met.", 2)
