@@ -13,7 +13,7 @@ from mai_core.cli.output import err, is_fancy, note, out
 from mai_core.cli.waiting import Waiting
 from mai_core.errors import ContextExceeded, MaiError, OutOfMemory
 from mai_core.policy.messages import ReasoningDelta, StopReason, TextDelta
-from mai_core.policy.placements import is_meant
+from mai_core.policy.placements import meant
 from mai_core.policy.selection import Move
 from mai_core.runtime.turn import FellBack, Fetching, Loading, ModelChosen, Reply, TurnEnd, TurnEvent
 
@@ -254,11 +254,10 @@ def _both_shown() -> bool:
 
 def _obstacle(decision: Decision) -> str:
     """What keeps the pinned model from answering, and what would help; of several placements, each."""
-    pinned = decision.pinned or ""
-    meant = [r for r in decision.rejections if is_meant(pinned, key=r.key, model=r.model or r.key, backend=r.backend)]
-    if len(meant) == 1:
-        return " → ".join(part for part in (meant[0].message, meant[0].remedy) if part)
-    return "; ".join(r.message if r.message.startswith(f"{r.backend}:") else f"{r.backend}: {r.message}" for r in meant)
+    lost = meant(decision.pinned or "", decision.rejections)
+    if len(lost) == 1:
+        return " → ".join(part for part in (lost[0].message, lost[0].remedy) if part)
+    return "; ".join(r.message if r.message.startswith(f"{r.backend}:") else f"{r.backend}: {r.message}" for r in lost)
 
 
 async def show_turn(events: AsyncGenerator[TurnEvent, None], view: TurnView) -> Reply:

@@ -14,7 +14,7 @@ from mai_core.errors import BackendError, BackendUnavailable, EngineAbsent, MaiE
 from mai_core.plugin.interfaces import Backend, ModelFetcher, StatusNote
 from mai_core.policy.catalogue import match, parameters_in
 from mai_core.policy.models import KnownModel, LoadedModel, ModelProfile, Tier
-from mai_core.policy.placements import is_meant, placed
+from mai_core.policy.placements import describes, meant, placed
 from mai_core.runtime.rows import fault_of
 from mai_core.runtime.status import BackendStatus
 
@@ -189,7 +189,7 @@ class Catalog:
 
     def meant(self, pinned: str) -> tuple[ModelProfile, ...]:
         """The placements a pin speaks of."""
-        return tuple(m for m in self._models if is_meant(pinned, key=m.key, model=m.model, backend=m.backend))
+        return meant(pinned, self._models)
 
     def _nearest(self, wanted: str, by_key: Mapping[str, ModelProfile]) -> str:
         holding = [k for k in by_key if wanted and wanted in k]
@@ -267,7 +267,8 @@ class Catalog:
         parameters = row.parameters or known.parameters
         return replace(
             row,
-            name=row.name or known.name,
+            # What a file says of itself is mostly how its training run was called.
+            name=(describes(known, row.key) and known.name) or row.name or known.name,
             parameters=parameters,
             tier=known.tier or Tier.of_parameters(parameters or row.size_bytes * 1.6),
             quality=known.quality or row.quality,

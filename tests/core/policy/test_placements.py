@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mai_core.policy import placements
 from mai_core.policy.catalogue import parameters_in
 from mai_core.policy.models import KnownModel, ModelProfile
-from mai_core.policy.placements import is_meant, placed
+from mai_core.policy.placements import describes, meant, placed
 
 KNOWN = (
     KnownModel(key="qwen2.5-coder-0.5b-instruct", patterns=("qwen2.5-coder-0.5b-instruct*", "qwen2.5-coder-0.5b")),
@@ -72,7 +73,37 @@ def test_the_second_of_one_name_gets_its_backend_in_front() -> None:
     assert [(own.key, named.key, named.model) for own, named in pairs] == [("m", "m", "m"), ("m", "two/m", "m")]
 
 
-NAMES = st.sampled_from(["a-7b-q4_k_m", "a-7b", "a:7b", "b-1b-q8_0", "org/a-7b", "m"])
+def test_a_backend_is_named_once_in_a_key() -> None:
+    rows = [row("embedded", "tiny"), row("gateway", "vllm/tiny"), row("vllm", "tiny"), row("vllm", "vllm/tiny")]
+    assert [named.key for _, named in placed(rows, ())] == ["tiny", "vllm/tiny", "vllm/tiny#2", "vllm/tiny#3"]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_model_that_is_called_just_so_is_meant_before_one_of_a_backend(first: int) -> None:
+    rows = [row("gateway", "vllm/tiny", 100), row("vllm", "tiny", 200)]
+    models = [named for _, named in placed([rows[first], rows[1 - first]], ())]
+    assert [(m.backend, m.key) for m in meant("vllm/tiny", models)] == [("gateway", "vllm/tiny")]
+    assert [(m.backend, m.key) for m in meant("tiny", models)] == [("vllm", "tiny")]
+    alone = [m for m in models if m.backend == "vllm"]
+    assert meant("vllm/tiny", alone) == tuple(alone)
+    assert meant("tinier", models) == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("smollm2-135m-instruct", True),
+        ("SmolLM2-135M-Instruct.Q4_1.gguf", True),
+        ("qwen/qwen2.5-coder-0.5b-instruct@q4_k_m", True),
+        ("qwen2.5-coder:0.5b", True),
+        ("smollm2-135m-instruct-roleplay-q8_0", False),
+    ],
+)
+def test_an_entry_is_of_the_model_it_names_and_not_of_what_was_made_from_it(key: str, told: bool) -> None:
+    assert any(describes(entry, key) for entry in KNOWN) == told
+
+
+NAMES = st.sampled_from(["one/m", "three/one/m", "a-7b-q4_k_m", "a-7b", "a:7b", "b-1b-q8_0", "org/a-7b", "m"])
 ROWS = st.lists(
     st.builds(
         row,
@@ -91,6 +122,7 @@ def test_keys_are_unique_and_every_model_is_one_of_them(rows: list[ModelProfile]
     pairs = placed(rows, KNOWN)
     keys = [named.key for _, named in pairs]
     assert len(set(keys)) == len(keys)
+    assert not [named.key for own, named in pairs if f"{own.backend}/{own.backend}/" in named.key]
     assert {named.model for _, named in pairs} <= set(keys)
     assert {(own.backend, own.key) for own, _ in pairs} == {(r.backend, r.key) for r in rows}
 
@@ -101,7 +133,7 @@ def test_a_pin_means_its_own_placements_and_no_others(rows: list[ModelProfile]) 
     for model in models:
 
         def meant(pinned: str) -> list[ModelProfile]:
-            return [m for m in models if is_meant(pinned, key=m.key, model=m.model, backend=m.backend)]
+            return list(placements.meant(pinned, models))
 
         assert model in meant(model.key)
         assert {m.model for m in meant(model.model)} == {model.model}

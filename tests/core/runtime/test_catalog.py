@@ -222,6 +222,21 @@ async def test_the_catalogue_completes_what_a_backend_knows() -> None:
     assert catalog.not_chat == {"b-base"}
 
 
+async def test_a_model_is_called_as_the_catalogue_calls_it_where_it_speaks_of_that_very_model() -> None:
+    known = KnownModel(key="a-instruct", patterns=("a-instruct*",), name="A Instruct")
+    fake = backend("A-Instruct-Q4_1.gguf", "a-instruct-roleplay", "a-instruct-poet", "b")
+    told = {
+        "A-Instruct-Q4_1.gguf": "A 8k Mix1 Ep2",
+        "a-instruct-roleplay": "A Roleplay",
+        "a-instruct-poet": "",
+        "b": "B",
+    }
+    for key, name in told.items():
+        fake._models[key].profile = replace(fake.model(key).profile, name=name)
+    names = {model.key: model.name for model in await catalog_of(fake, known=[known]).current()}
+    assert names == told | {"A-Instruct-Q4_1.gguf": "A Instruct", "a-instruct-poet": "A Instruct"}
+
+
 async def test_what_could_be_fetched_is_offered_when_somebody_can_fetch() -> None:
     class Fetching(FakeBackend):
         async def fetch(self, source: str, *, sha256: str = "", progress: object = None) -> ModelProfile:
