@@ -10,7 +10,13 @@ from mai_core.policy.selection import Proposal, Rung, SelectionRequest
 
 __all__ = ["GreedyFit"]
 
-RUNG_FACTOR = {Rung.FULL: 1.0, Rung.SMALLER_CONTEXT: 0.97, Rung.QUANTISED_KV: 0.95, Rung.SLOW: 0.3}
+RUNG_FACTOR = {
+    Rung.FULL: 1.0,
+    Rung.SMALLER_CONTEXT: 0.97,
+    Rung.QUANTISED_KV: 0.95,
+    Rung.PARTIAL_OFFLOAD: 0.9,
+    Rung.SLOW: 0.3,
+}
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ _COLOURS = {
     "fits": "green",
     "smaller context": "yellow",
     "quantised cache": "yellow",
+    "partial offload": "yellow",
     "slow": "yellow",
     "server decides": "green",
 }

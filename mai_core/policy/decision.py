@@ -9,7 +9,7 @@ from mai_core.policy.arbitration import ARBITERS, without_votes
 from mai_core.policy.feasibility import Situation, feasible
 from mai_core.policy.placements import is_meant
 from mai_core.policy.selection import Ballot, Candidate, Decision, Move, Ranked, Rejection, SelectionRequest
-from mai_core.policy.stability import StabilityRules, settle
+from mai_core.policy.stability import StabilityRules, Switch, settle
 
 __all__ = ["Vote", "conclude", "decide"]
 
@@ -27,7 +27,16 @@ def decide(situation: Situation, vote: Vote, *, arbiter: str = "vote", rules: St
         calm_seconds=situation.snapshot.calm_seconds,
     )
     ballots = vote(request) if found.candidates else ()
-    return conclude(request, ballots, found.rejections, arbiter=arbiter, rules=rules, pinned=situation.pinned)
+    return conclude(
+        request,
+        ballots,
+        found.rejections,
+        arbiter=arbiter,
+        rules=rules,
+        pinned=situation.pinned,
+        history=situation.history,
+        now=situation.snapshot.taken_at,
+    )
 
 
 def conclude(
@@ -38,8 +47,10 @@ def conclude(
     arbiter: str = "vote",
     rules: StabilityRules | None = None,
     pinned: str | None = None,
+    history: Sequence[Switch] = (),
+    now: float = 0.0,
 ) -> Decision:
-    """The decision that follows from what the strategies answered.
+    """The decision that follows from what the strategies answered, and from the switches made until ``now``.
 
     A person's pin comes before every strategy, as long as the pinned model can run. On which of its placements is for
     the strategies to say; its others are the first to take over.
@@ -55,6 +66,8 @@ def conclude(
             request.current if stays else None,
             request.calm_seconds,
             rules or StabilityRules(),
+            history=history,
+            now=now,
         )
         if meant:
             move, reason = Move.PIN, "pinned by you"

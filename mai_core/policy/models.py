@@ -181,6 +181,17 @@ class LoadPlan:
     threads: int = 0
     batch: int = 512
 
+    def serves(self, wanted: LoadPlan) -> bool:
+        """Whether a model loaded so is as good as one loaded by ``wanted``: as much context, cache and device.
+
+        What a backend chose by itself is not asked to be better.
+        """
+        if self.context < wanted.context or self.kv_type.bytes_per_element < wanted.kv_type.bytes_per_element:
+            return False
+        if self.gpu_layers is None or wanted.gpu_layers is None or self.gpu_layers < 0:
+            return True
+        return 0 <= wanted.gpu_layers <= self.gpu_layers
+
 
 @dataclass(frozen=True, slots=True)
 class Footprint:

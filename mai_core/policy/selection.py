@@ -30,6 +30,7 @@ class Rung(StrEnum):
     FULL = "full"
     SMALLER_CONTEXT = "smaller-context"
     QUANTISED_KV = "quantised-kv"
+    PARTIAL_OFFLOAD = "partial-offload"
     SLOW = "slow"
 
 
@@ -47,6 +48,9 @@ class Candidate:
     cost                the money, and the waiting at what the person's time is worth, in the same currency
     health              1 when it never failed lately, towards 0 with every failure
     spare               share of the tightest pool still free once it is loaded, below 0 when it is overdrawn
+    wanted              tokens of context it would have if memory were no matter; 0 where others loaded it
+    reloads             it is in memory, with less than ``plan``: that instance leaves for this one
+    better              how it could be loaded instead by now, with nobody else leaving; for when it is idle
     """
 
     key: str
@@ -67,6 +71,9 @@ class Candidate:
     cost: float = 0.0
     health: float = 1.0
     spare: float = 1.0
+    wanted: int = 0
+    reloads: bool = False
+    better: LoadPlan | None = None
     is_loaded: bool = False
     is_remote: bool = False
 

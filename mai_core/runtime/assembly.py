@@ -127,6 +127,8 @@ def limits_of(settings: Settings) -> Limits:
         watts=settings.cost.watts_busy,
         price_kwh=settings.cost.price_kwh,
         price_hour=settings.cost.price_hour,
+        up_after_seconds=settings.stability.up_after_seconds,
+        spare=settings.stability.spare,
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 from mai_core.errors import BackendUnavailable, MaiError
 from mai_core.plugin.isolation import StrategyRunner
@@ -14,14 +15,23 @@ from mai_core.policy.explanation import smallest_flip
 from mai_core.policy.feasibility import Limits, Situation
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.selection import Decision
-from mai_core.policy.stability import StabilityRules
+from mai_core.policy.stability import StabilityRules, Switch, paid_switch
 from mai_core.runtime.breakers import Breakers
 from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.monitor import Monitor
 from mai_core.runtime.pool import Pool
+from mai_core.runtime.slots import Slot
 from mai_core.runtime.store import Store
 
 __all__ = ["Decider"]
+
+
+class _Read(NamedTuple):
+    """What the instance in a slot has read last."""
+
+    slot: Slot
+    conversation: str
+    tokens: int
 
 
 class Decider:
@@ -49,9 +59,13 @@ class Decider:
         self._rules = rules
         self._arbiter = arbiter
         self._breakers = Breakers(store, now)
+        self._history: tuple[Switch, ...] = ()
+        self._read: dict[str, _Read] = {}
 
-    async def situation(self, features: TaskFeatures, *, current: str | None, pinned: str | None) -> Situation:
-        """Everything a decision depends on, as it is now."""
+    async def situation(
+        self, features: TaskFeatures, *, current: str | None, pinned: str | None, conversation: str = ""
+    ) -> Situation:
+        """Everything a decision depends on, as it is now, for a turn of ``conversation``."""
         models, loaded, speeds = await asyncio.gather(
             self._catalog.current(), self._pool.loaded(), asyncio.to_thread(self._store.speeds)
         )
@@ -78,11 +92,26 @@ class Decider:
             unavailable=self._catalog.unavailable,
             remedies=self._catalog.remedies,
             pinned_on=pinned_on,
+            history=self._history,
+            read=self._known_of(conversation),
         )
 
     async def decide(self, situation: Situation, *, explain: bool = False) -> Decision:
         """The decision; with ``explain`` also the smallest change that would flip it."""
         return await asyncio.to_thread(self._explained if explain else self._decided, situation)
+
+    def carried_out(self, decision: Decision, situation: Situation) -> None:
+        """Remember what somebody waited for, so that the next switch has to be worth more: see ``policy.stability``."""
+        at = situation.snapshot.taken_at
+        if (switch := paid_switch(decision, at)) is not None:
+            recent = (s for s in self._history if at - s.at < self._rules.remember_seconds)
+            self._history = (*recent, switch)
+
+    def has_read(self, key: str, conversation: str, tokens: int) -> None:
+        """Remember how much of a conversation a model has read: going back to it while it is there costs the rest only."""
+        slot = next((s for s in self._pool.slots if s.model == key and s.usable), None)
+        if slot is not None:
+            self._read[key] = _Read(slot, conversation, tokens)
 
     async def failed(self, key: str, backend: str, error: MaiError) -> None:
         """Remember that a model failed; of one whose backend is gone, that the backend is."""
@@ -108,6 +137,11 @@ class Decider:
         """
         with self._breakers.admissions() as admits:
             yield lambda key: admits(self._catalog.origin(key))
+
+    def _known_of(self, conversation: str) -> dict[str, int]:
+        there = {id(slot) for slot in self._pool.slots if slot.usable}
+        self._read = {key: read for key, read in self._read.items() if id(read.slot) in there}
+        return {key: read.tokens for key, read in self._read.items() if read.conversation == conversation}
 
     def _decided(self, situation: Situation) -> Decision:
         return decide(situation, self._strategies.ballots, arbiter=self._arbiter, rules=self._rules)

@@ -48,7 +48,7 @@ class Placement:
 
     @property
     def fit(self) -> str:
-        """``fits``, ``smaller context``, ``quantised cache``, ``slow``, or ``does not fit`` and its kin.
+        """``fits``, ``smaller context``, ``quantised cache``, ``partial offload``, ``slow``, ``does not fit``, ...
 
         ``server decides`` where nobody here knows what the model would take or what its machine has.
         """
@@ -59,6 +59,7 @@ class Placement:
                 Rung.FULL: "fits",
                 Rung.SMALLER_CONTEXT: "smaller context",
                 Rung.QUANTISED_KV: "quantised cache",
+                Rung.PARTIAL_OFFLOAD: "partial offload",
                 Rung.SLOW: "slow",
             }[self.candidate.rung]
         return self.rejection.reason.value if self.rejection else "unknown"

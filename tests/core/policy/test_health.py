@@ -88,8 +88,8 @@ def test_one_model_failing_again_and_again_says_nothing_of_its_backend() -> None
 
 
 def test_a_backend_whose_trial_fails_is_out_for_twice_as_long_with_whichever_model() -> None:
-    failures = {"a": [NOW], "b": [NOW], "c": [NOW], "d": [NOW + 70]}
-    found = backend_breaker(failures, NOW + 71)
+    failures = {"a": [NOW], "b": [NOW], "c": [NOW], "d": [NOW + 200]}
+    found = backend_breaker(failures, NOW + 201)
     assert found is not None
     assert found.remaining == 119.0
 

@@ -1,0 +1,65 @@
+"""The ladder a model comes down when memory is short, rung by rung, and what to call where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mai_core.policy.footprint import layers_on_device
+from mai_core.policy.models import KvType, LoadPlan, ModelProfile
+from mai_core.policy.room import Room
+from mai_core.policy.selection import Rung
+
+__all__ = ["plans", "rung_of", "rung_words"]
+
+
+def plans(model: ModelProfile, wanted: int, minimum: int, room: Room) -> Iterator[tuple[LoadPlan, Rung]]:
+    """Ways to load ``model``, best first: the wanted context, smaller ones by halves, then each with a quantised cache.
+
+    Where the host has a device they put all layers on it, and as many as it holds come last, the rest in main memory;
+    the fewest are none. Elsewhere that is left to the backend.
+    """
+    contexts = [wanted]
+    while contexts[-1] > minimum:
+        contexts.append(max(minimum, contexts[-1] // 2))
+    layers = -1 if room.device else None
+    yield LoadPlan(context=wanted, gpu_layers=layers), Rung.FULL
+    for context in contexts[1:]:
+        yield LoadPlan(context=context, gpu_layers=layers), Rung.SMALLER_CONTEXT
+    for context in contexts:
+        yield LoadPlan(context=context, kv_type=KvType.Q8_0, gpu_layers=layers), Rung.QUANTISED_KV
+    if not room.device:
+        return
+    for kv_type in (KvType.F16, KvType.Q8_0):
+        for context in contexts:
+            plan = LoadPlan(context=context, kv_type=kv_type)
+            if (held := layers_on_device(model, plan, room.on_device)) >= 0:
+                yield LoadPlan(context=context, kv_type=kv_type, gpu_layers=held), Rung.PARTIAL_OFFLOAD
+
+
+def rung_of(plan: LoadPlan, wanted: int) -> Rung:
+    """The rung a model that is loaded by ``plan`` stands on, where it is wanted with so many tokens of context."""
+    if plan.gpu_layers is not None and plan.gpu_layers >= 0:
+        return Rung.PARTIAL_OFFLOAD
+    if plan.kv_type is not KvType.F16:
+        return Rung.QUANTISED_KV
+    return Rung.SMALLER_CONTEXT if plan.context < wanted else Rung.FULL
+
+
+def rung_words(plan: LoadPlan, wanted: int, rung: Rung | None = None) -> str:
+    """Where a model stands on the ladder, for a person; empty at the top. ``rung`` where it is known better."""
+    rung = rung or rung_of(plan, wanted)
+    if rung is Rung.FULL and plan.context < wanted:
+        rung = Rung.SMALLER_CONTEXT
+    window = f"{plan.context:,} of {wanted:,} tokens" if plan.context < wanted else f"{plan.context:,} tokens"
+    match rung:
+        case Rung.FULL:
+            return ""
+        case Rung.SMALLER_CONTEXT:
+            return f"smaller context: {window}, memory is short"
+        case Rung.QUANTISED_KV:
+            return f"quantised cache ({plan.kv_type.value}): {window}, memory is short"
+        case Rung.PARTIAL_OFFLOAD:
+            where = f"{plan.gpu_layers} layers on the GPU, the others" if plan.gpu_layers else "all layers"
+            return f"partial offload: {where} in main memory, {window}, the GPU's memory is short"
+        case Rung.SLOW:
+            return f"slow: its weights are read from disk again and again, {window}, memory is short"
