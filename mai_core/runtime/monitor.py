@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import threading
 import time
@@ -174,6 +175,9 @@ class _Watch:
             reading = self._probe.sample()
         except Exception as error:  # noqa: BLE001 - a third party's sensor; it is named and left out
             return None, f"{type(error).__name__}: {error}"
+        if inspect.iscoroutine(reading):
+            reading.close()
+            return None, "sample is async; it has to be a plain function"
         if not isinstance(reading, HostReading):
             return None, f"answered {type(reading).__name__}, not a HostReading"
         return reading, ""

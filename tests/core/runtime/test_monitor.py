@@ -108,6 +108,21 @@ def test_a_probe_that_fails_is_named_and_left_out(
     assert len(caplog.records) == 1, "told once, not with every sample"
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_probe_that_is_async_is_told_so_and_nothing_else() -> None:
+    class Async(FakeProbe):
+        async def sample(self) -> HostReading:  # type: ignore[override]
+            return reading(GIB)
+
+    monitor = Monitor([Async.scripted(name="odd")], QUICK, Limits())
+    monitor.start()
+    try:
+        until(lambda: bool(monitor.faults))
+    finally:
+        monitor.close()
+    assert monitor.faults == ("odd: sample is async; it has to be a plain function",)
+
+
 def test_trouble_is_counted_and_calm_comes_with_time(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock(100.0)
     limits = Limits(headroom_min=GIB, headroom_max=GIB)
