@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mai_core.cli.help import new_app
-from mai_core.cli.invocation import Invocation
+from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import ago, ink, is_fancy, note, out, print_json, print_table
 from mai_core.cli.tables import table
 from mai_core.errors import StoreError
@@ -102,12 +102,25 @@ def delete(
     ctx: typer.Context,
     ids: Annotated[list[str], typer.Argument(metavar="ID", help="Conversations to delete for good.")],
 ) -> None:
-    """Delete conversations for good."""
-    with Invocation.of(ctx).store() as store:
+    """Delete conversations for good, and what engines kept of them."""
+    invocation = Invocation.of(ctx)
+    with invocation.store() as store:
         doomed = [store.conversation(id) for id in ids]
+        _forget_states(invocation, [conversation.id for conversation in doomed])
         for conversation in doomed:
             store.delete(conversation.id)
             print(f"{conversation.id}  {conversation.title}  deleted")
+
+
+def _forget_states(invocation: Invocation, conversations: Sequence[str]) -> None:
+    """Let every backend delete what it keeps on disk; none of them is started for it."""
+    from mai_core.runtime.assembly import build_backends
+    from mai_core.runtime.keeping import forget
+    from mai_core.settings import load_catalogue
+
+    settings, paths = invocation.settings.settings, invocation.paths
+    backends, _ = build_backends(settings, invocation.registry(), paths, load_catalogue(paths))
+    run(lambda: forget(backends.values(), conversations))
 
 
 def _list(invocation: Invocation, limit: int, text: str, as_json: bool) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from mai_core.plugin.interfaces import Backend, StateKeeper
 from mai_core.runtime.slots import Slot
 
-__all__ = ["enter", "leave"]
+__all__ = ["enter", "forget", "leave"]
 
 log = logging.getLogger("mai.keeping")
 
@@ -38,6 +38,14 @@ async def leave(backend: Backend, slot: Slot) -> None:
     slot.conversation = ""
     if size:
         log.info("conversation kept", extra={"model": slot.model, "bytes": size})
+
+
+async def forget(backends: Iterable[Backend], conversations: Sequence[str]) -> None:
+    """Delete what was kept of these conversations. Raises what a backend raises that cannot."""
+    for backend in backends:
+        if isinstance(backend, StateKeeper):
+            for conversation in conversations:
+                await backend.forget_state(conversation)
 
 
 async def _within(seconds: float, what: str, slot: Slot, work: Callable[[], Awaitable[int]]) -> int:
