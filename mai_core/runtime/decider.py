@@ -108,7 +108,7 @@ class Decider:
             self._history = (*recent, switch)
 
     def has_read(self, key: str, conversation: str, tokens: int) -> None:
-        """Remember how much of a conversation a model has read: going back to it while it is there costs the rest only."""
+        """Remember how much of a conversation a model has read: while it is there, going back to it costs the rest."""
         slot = next((s for s in self._pool.slots if s.model == key and s.usable), None)
         if slot is not None:
             self._read[key] = _Read(slot, conversation, tokens)
