@@ -20,6 +20,7 @@ FEW_WORDS = (16, 800)
 NO_WORDS = (16, 2000)
 
 LONGEST_REST = 200
+LONGEST_WORD = 40
 _SENTENCE_END = re.compile(r"[.!?…](?=\s)|(?=\n)")
 _WORD = re.compile(r"[^\W\d_]{2,}|[^\W\d_](?![^\W\d_])")
 _CODE_LINE = re.compile(r"^\s*[|<{}\[(]|(?:[|>{}\[\]();]|[\"'\d\])},],)\s*$", re.MULTILINE)
@@ -28,7 +29,7 @@ _CODE_LINE = re.compile(r"^\s*[|<{}\[(]|(?:[|>{}\[\]();]|[\"'\d\])},],)\s*$", re
 def loop_start(text: str) -> int | None:
     """Where the second round of a loop at the end of ``text`` begins, so that ``text[:start]`` says it once.
 
-    A sentence that the first round leaves open is told to its end.
+    A sentence that the first round leaves open is told to its end; where that is far, no word is left in pieces.
 
     A loop is the same passage many times in a row to the very end. How many depends on what it says: four rounds and
     240 characters of prose; more of code, tables and data, whose lines may well be equal; still more of one or two
@@ -62,7 +63,15 @@ def _start_of(text: str, period: int) -> int:
         start -= 1
     second = start + period
     end = _SENTENCE_END.search(text, max(0, second - 1), second + min(period, LONGEST_REST))
-    return max(second, end.end()) if end is not None else second
+    return max(second, end.end()) if end is not None else _whole_word(text, second)
+
+
+def _whole_word(text: str, cut: int) -> int:
+    """``cut``, or the beginning of the word that it would leave in pieces."""
+    start, least = cut, max(0, cut - LONGEST_WORD)
+    while start > least and text[start - 1].isalnum() and text[start].isalnum():
+        start -= 1
+    return start if start > least else cut
 
 
 def _repeats(text: str, period: int, least: tuple[int, int]) -> bool:

@@ -49,6 +49,20 @@ def test_a_sentence_is_told_to_its_end() -> None:
     assert text[: loop_start(text)].endswith("kept for the night.")
 
 
+LONG = "nce upon a time there was a knight, and " + "then there was another one, and " * 8 + "so on and on, "
+
+
+def test_no_word_is_left_in_pieces_where_the_sentence_is_too_long_to_be_told() -> None:
+    told = BEFORE + "o" + LONG
+    assert told + "O" + LONG[:3] == (told + ("O" + LONG) * 6)[: len(told) + 4], "the second round begins with another O"
+    assert (told + ("O" + LONG) * 6)[: loop_start(told + ("O" + LONG) * 6)] == told
+
+
+def test_what_has_no_words_is_cut_where_its_first_round_ends() -> None:
+    passage = "".join(chr(0x4E00 + 7 * n) for n in range(300))
+    assert loop_start(passage * 20) == len(passage)
+
+
 STYLE = {
     "short": "Yes.",
     "said thrice": BEFORE * 3,

@@ -83,6 +83,16 @@ async def test_where_nobody_is_left_a_loop_ends_the_answer(tmp_path: Path) -> No
         assert handovers(events) == []
 
 
+async def test_a_loop_that_is_cut_leaves_no_piece_of_the_next_round(tmp_path: Path) -> None:
+    rest = "nce upon a time there was a knight, and " + "then there was another one, and " * 8 + "so on and on, "
+    reply = "They say: o" + rest + ("O" + rest) * 6
+    async with running(tmp_path, model("looper", reply=reply)) as (mai, _, _):
+        events = await events_of(mai, "tell me a story")
+        stored = (await mai.get_conversation_history()).messages[-1]
+    assert stored.stop is StopReason.REPEATED
+    assert stored.content == screen(events) == "They say: o" + rest
+
+
 async def test_an_answer_changes_hands_twice_at_most_for_loops(tmp_path: Path) -> None:
     loops = [
         model(f"m{n}", 0.9 - n / 10, reply=f" Now {n}. " + f"It is number {n} of them all. " * 60) for n in range(5)
