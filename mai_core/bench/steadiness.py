@@ -20,7 +20,7 @@ from mai_core.policy.models import Architecture, LoadedModel, ModelProfile
 from mai_core.policy.resources import Cpu, Host, MemoryPool, PoolKind, Pressure, ResourceSnapshot
 from mai_core.policy.selection import Candidate
 from mai_core.policy.speed import MeasuredSpeed
-from mai_core.policy.stability import StabilityRules
+from mai_core.policy.stability import StabilityRules, Switch, paid_switch
 from mai_core.policy.trouble import in_trouble
 from mai_core.settings.model import Settings
 
@@ -34,7 +34,9 @@ PRESSURE_FULL, STARVED = 0.10, 0.50
 KINDS = (TaskKind.CHAT, TaskKind.CHAT, TaskKind.CODE, TaskKind.CHAT, TaskKind.KNOWLEDGE, TaskKind.WRITING)
 TOKENS_A_TURN, LONGEST = 180, 3600
 
-NAIVE = StabilityRules(margin=0.0, horizon_turns=1, up_after_seconds=0.0, seconds_value=0.0, spare=float("-inf"))
+NAIVE = StabilityRules(
+    margin=0.0, horizon_turns=1, up_after_seconds=0.0, seconds_value=0.0, spare=-1.0, remember_seconds=0.0
+)
 """The best model that fits at this moment, every turn anew."""
 
 
@@ -116,8 +118,9 @@ def follow(held: Sequence[int], vote: Vote, rules: StabilityRules, *, cores: int
     current: str | None = None
     before: str | None = None
     troubled, calm, history = False, float("inf"), 0
+    paid: list[Switch] = []
     for turn, others in enumerate(held):
-        host = _host(others, loaded, current, cores)
+        at, host = turn * TURN_SECONDS, _host(others, loaded, current, cores)
         troubled = in_trouble(host, troubled, limits, PRESSURE_FULL)
         calm = 0.0 if troubled else calm + TURN_SECONDS
         if troubled:
@@ -125,7 +128,7 @@ def follow(held: Sequence[int], vote: Vote, rules: StabilityRules, *, cores: int
         history = min(LONGEST, history + TOKENS_A_TURN)
         situation = Situation(
             models=offered,
-            snapshot=ResourceSnapshot((host,), calm_seconds=calm),
+            snapshot=ResourceSnapshot((host,), taken_at=at, calm_seconds=calm),
             features=TaskFeatures(
                 kind=KINDS[turn % len(KINDS)], prompt_tokens=history, new_tokens=_unread(history, read, current)
             ),
@@ -133,8 +136,11 @@ def follow(held: Sequence[int], vote: Vote, rules: StabilityRules, *, cores: int
             loaded=tuple(loaded),
             current=current,
             speeds=SPEEDS,
+            history=tuple(paid),
         )
         decision = decide(situation, vote, rules=rules)
+        if (switch := paid_switch(decision, at)) is not None:
+            paid.append(switch)
         candidate = decision.candidate(decision.choice)
         course.turns += 1
         if candidate is None:
