@@ -6,6 +6,7 @@ drawn again as text arrives, and of it only the lines that changed.
 
 from __future__ import annotations
 
+from collections import deque
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,6 +24,9 @@ __all__ = ["LiveMarkdown", "render_markdown", "split_blocks"]
 
 # A line longer than this is tiring to read, however wide the terminal is.
 READABLE_WIDTH = 100
+
+MOST_REOPENED = 64
+"""Blocks that can be taken back; no screen shows more."""
 
 # HTML stays visible as text: in a chat `<div>` is something a person talks about.
 PARSER = MarkdownIt("commonmark", {"html": False}).enable("strikethrough").enable("table")
@@ -117,11 +121,24 @@ class LiveMarkdown:
         self._open = ""
         self._drawn: list[str] = []
         self._gap = ""
+        self._finished: deque[tuple[str, list[str]]] = deque(maxlen=MOST_REOPENED)
 
     def feed(self, text: str) -> None:
         """Add the next piece of the reply; nothing is drawn yet."""
         self._open += text
         self.waiting = ""
+
+    def retract(self, characters: int) -> None:
+        """Take back the end of the reply, as far as the screen still shows it; nothing is drawn yet."""
+        while characters > len(self._open) and self._finished:
+            block, lines = self._finished[-1]
+            shown = [*lines, "", *self._drawn] if lines and self._drawn else lines or self._drawn
+            if len(shown) >= self._console.height:
+                break
+            self._finished.pop()
+            self._open, self._drawn = f"{block}\n{self._open}", shown
+            self._gap = "" if lines else self._gap
+        self._open = self._open[: max(0, len(self._open) - characters)]
 
     def draw(self) -> None:
         """Bring the terminal up to date."""
@@ -146,6 +163,7 @@ class LiveMarkdown:
 
     def _finish(self, block: str) -> None:
         self._paint(self._render(block))
+        self._finished.append((block, self._drawn))
         if self._drawn:
             self._drawn, self._gap = [], "\n\n"
 

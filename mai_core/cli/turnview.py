@@ -15,7 +15,7 @@ from mai_core.errors import ContextExceeded, MaiError, OutOfMemory
 from mai_core.policy.messages import ReasoningDelta, StopReason, TextDelta
 from mai_core.policy.placements import meant
 from mai_core.policy.selection import Move
-from mai_core.runtime.turn import FellBack, Fetching, Loading, ModelChosen, Reply, TurnEnd, TurnEvent
+from mai_core.runtime.turn import FellBack, Fetching, Loading, ModelChosen, Reply, Retracted, TurnEnd, TurnEvent
 
 if TYPE_CHECKING:
     from mai_core.cli.markdown import LiveMarkdown
@@ -29,6 +29,7 @@ FRAME_SECONDS = 0.04
 
 class _Writer(Protocol):
     def feed(self, text: str) -> None: ...
+    def retract(self, characters: int) -> None: ...
     def wait(self, text: str) -> None: ...
     def close(self) -> None: ...
 
@@ -43,6 +44,9 @@ class _Plain:
         sys.stdout.write(text)
         sys.stdout.flush()
         self._last = text[-1:] or self._last
+
+    def retract(self, characters: int) -> None:
+        """What is written is written; only what is kept of the reply is without it."""
 
     def wait(self, text: str) -> None:
         """Nothing but the reply belongs here."""
@@ -62,6 +66,10 @@ class _Frames:
 
     def feed(self, text: str) -> None:
         self._markdown.feed(text)
+        self._draw_soon()
+
+    def retract(self, characters: int) -> None:
+        self._markdown.retract(characters)
         self._draw_soon()
 
     def wait(self, text: str) -> None:
@@ -128,6 +136,8 @@ class TurnView:
             case ReasoningDelta(text):
                 self._thought = (self._thought + text)[-200:]
                 self._wait("thinking  " + " ".join(self._thought.split())[-48:])
+            case Retracted(characters):
+                self._writer.retract(characters)
             case Fetching(key, progress):
                 self._waiting.fetch(key, progress)
             case Loading(key, share):

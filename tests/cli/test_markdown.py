@@ -43,13 +43,13 @@ BLOCKS = st.lists(
 )
 
 
-def console(screen: Screen | None = None) -> Console:
+def console(screen: Screen | None = None, height: int = HEIGHT) -> Console:
     return Console(
         file=screen,  # type: ignore[arg-type]
         force_terminal=True,
         color_system="standard",
         width=40,
-        height=HEIGHT,
+        height=height,
         _environ={},
     )
 
@@ -103,6 +103,35 @@ def test_no_text_is_lost_by_cutting_it_into_blocks(blocks: list[str], points: li
     for end in [p % (len(text) + 1) for p in points]:
         done, still_open = split_blocks(text[:end])
         assert "\n".join([*done, still_open]) == text[:end]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    blocks=BLOCKS,
+    points=st.lists(st.integers(0, 10_000), max_size=20),
+    characters=st.integers(1, 400),
+    rest=st.sampled_from(["", " and so on", "\n\nAnother paragraph."]),
+    height=st.sampled_from([HEIGHT, 500]),
+)
+@example(blocks=["one", "two", "three"], points=[0], characters=9, rest=" and a half", height=500)
+def test_what_is_taken_back_leaves_the_screen(
+    blocks: list[str], points: list[int], characters: int, rest: str, height: int
+) -> None:
+    """All of it where the screen is tall; on a small one whatever has not scrolled away, and never more."""
+    text = "\n\n".join(blocks)
+    characters = min(characters, len(text))
+    screen = Screen(height)
+    live = LiveMarkdown(console(screen, height))
+    for piece in cut(text, points):
+        live.feed(piece)
+        live.draw()
+    live.retract(characters)
+    live.draw()
+    live.feed(rest)
+    live.close()
+    if height > HEIGHT:
+        kept = text[: len(text) - characters] + rest
+        assert "\n".join(screen.lines).rstrip() == "\n".join(shown([kept])).rstrip()
 
 
 def test_every_block_of_a_reply_is_on_the_screen() -> None:

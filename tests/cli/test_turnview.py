@@ -11,10 +11,11 @@ import pytest
 from fakes import LARGE, REMOTE, SMALL, decision
 
 from mai_core.cli.turnview import TurnView
-from mai_core.errors import BackendUnavailable, MaiError, ModelCrashed
+from mai_core.errors import BackendUnavailable, MaiError, ModelCrashed, ModelStruggles
 from mai_core.policy.messages import TextDelta
 from mai_core.policy.selection import Rejection, RejectionReason
-from mai_core.runtime.turn import FellBack, Loading, ModelChosen, TurnEvent
+from mai_core.policy.struggle import Struggle
+from mai_core.runtime.turn import FellBack, Loading, ModelChosen, Retracted, TurnEvent
 
 OFF = "lms: nobody answers at 127.0.0.1:1234"
 CRASH = FellBack(SMALL.key, ModelCrashed("the model's process ended (signal 9)"), LARGE.key)
@@ -89,6 +90,14 @@ def test_a_takeover_in_mid_answer_is_told_after_it() -> None:
 )
 def test_only_who_went_on_is_said_to_have_taken_over(events: Sequence[TurnEvent], told: str) -> None:
     assert shown("Half an ans", *events, "wer.", " More.") == f"Half an answer. More.\n{told}\n"
+
+
+def test_a_loop_stays_where_it_was_written_plainly_and_the_takeover_is_told() -> None:
+    loops = FellBack(SMALL.key, ModelStruggles(f"{SMALL.key} went round in circles", Struggle.LOOPED), LARGE.key)
+    assert (
+        shown("Again. Again. Again.", Retracted(14), loops, " And on.")
+        == f"Again. Again. Again. And on.\n{SMALL.key} went round in circles; {LARGE.key} took over\n"
+    )
 
 
 def test_a_failure_nobody_takes_over_from_is_left_to_the_error_that_follows() -> None:
