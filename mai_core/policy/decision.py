@@ -7,7 +7,7 @@ from itertools import takewhile
 
 from mai_core.policy.arbitration import ARBITERS, without_votes
 from mai_core.policy.feasibility import Situation, feasible
-from mai_core.policy.placements import is_meant
+from mai_core.policy.placements import meant as meant_by
 from mai_core.policy.selection import Ballot, Candidate, Decision, Move, Ranked, Rejection, SelectionRequest
 from mai_core.policy.stability import StabilityRules, Switch, settle
 
@@ -56,7 +56,7 @@ def conclude(
     the strategies to say; its others are the first to take over.
     """
     order = _cheapest_of_equals(ARBITERS[arbiter](ballots) or without_votes(request.candidates), request.candidates)
-    meant = _meant(pinned, order, request.candidates) if pinned is not None else ()
+    meant = _meant(pinned, order, request.candidates, rejections) if pinned is not None else ()
     move, choice, reason = Move.NONE, None, "no model can run"
     if order:
         stays = not meant or any(ranked.key == request.current for ranked in meant)
@@ -98,9 +98,16 @@ def _cheapest_of_equals(order: Sequence[Ranked], candidates: Sequence[Candidate]
     return (*sorted(leading, key=lambda ranked: costs[ranked.key]), *order[len(leading) :])
 
 
-def _meant(pinned: str, order: Sequence[Ranked], candidates: Sequence[Candidate]) -> tuple[Ranked, ...]:
-    """The placements of the pinned model in the arbiter's order, those nobody voted for last."""
-    keys = [c.key for c in candidates if is_meant(pinned, key=c.key, model=c.model or c.key, backend=c.backend)]
+def _meant(
+    pinned: str, order: Sequence[Ranked], candidates: Sequence[Candidate], rejections: Sequence[Rejection]
+) -> tuple[Ranked, ...]:
+    """The placements of the pinned model in the arbiter's order, those nobody voted for last.
+
+    One that was rejected is still who was meant, and not another that could be called the same.
+    """
+    offers: tuple[Candidate | Rejection, ...] = (*candidates, *rejections)
+    named = {offer.key for offer in meant_by(pinned, offers)}
+    keys = [c.key for c in candidates if c.key in named]
     voted = [ranked for ranked in order if ranked.key in keys]
     return (*voted, *(Ranked(key, 0.0, "") for key in keys if all(key != ranked.key for ranked in voted)))
 

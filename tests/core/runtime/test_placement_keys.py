@@ -13,6 +13,7 @@ from mai_core import AsyncMai
 from mai_core.errors import ModelStalled
 from mai_core.policy.messages import Usage
 from mai_core.policy.models import ModelProfile
+from mai_core.policy.selection import Move
 from mai_core.runtime import catalog
 from mai_core.testing.backend import FakeBackend
 from tests.core.runtime.test_several_backends import Plugin, backend
@@ -112,3 +113,19 @@ async def test_a_pin_nobody_knows_is_waited_for_once(tmp_path: Path, monkeypatch
             waited.append(time.monotonic() - started)
         assert waited[0] > 1.0
         assert waited[0] > 2 * min(waited[1:])
+
+
+async def test_a_pin_of_a_key_is_no_pin_of_another_backend_that_could_be_called_so(tmp_path: Path) -> None:
+    others = {
+        "gateway": {"models": [model("vllm/tiny", 0.2)]},
+        "vllm": {"models": [model("tiny", 0.9, size_bytes=2**29)]},
+    }
+    async with running(tmp_path, others=others) as (mai, _, _):
+        await mai.models()
+        await mai.switch("vllm/tiny")
+        assert (await mai.process_message("hello")).message.model == "vllm/tiny"
+        assert [(row.model, row.pinned) for row in await mai.models()] == [("vllm/tiny", True), ("tiny", False)]
+        backend(mai, "gateway").available = False
+        await mai._catalog.refresh()
+        reply = await mai.process_message("and now?")
+        assert (reply.message.model, reply.decision.move) != ("tiny", Move.PIN), "its own was meant, and is away"
