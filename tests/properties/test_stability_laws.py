@@ -239,7 +239,7 @@ def settled(mine: Candidate, theirs: Candidate, lead: float, **more: object) -> 
 
 
 def test_reading_the_conversation_again_is_part_of_the_price() -> None:
-    """45,000 tokens at 110 a second are 408 s: no lead is worth that; 408 tokens, which are 4 s, are worth a good one."""
+    """45,000 tokens at 110 a second are 408 s: no lead is worth that. 441 tokens are 4 s."""
     model = ModelProfile(key="other", backend="b", location="o", size_bytes=GIB, parameters=1e9, max_context=65536)
     from mai_core.policy.feasibility import Limits, feasible
     from mai_core.policy.models import Footprint, LoadPlan
