@@ -140,6 +140,15 @@ class Catalog:
             return await self.current()
         return await self.settled()
 
+    async def is_back(self) -> bool:
+        """Ask anew, now, when backends are out of the race; says whether one of them has come back."""
+        gone = self.unavailable.keys()
+        if not gone:
+            return False
+        self._refreshed_at = float("-inf")
+        await self.settled()
+        return not gone <= self.unavailable.keys()
+
     async def refresh(self) -> None:
         """Ask every backend what it has."""
         await asyncio.gather(*(self._ask(name, backend) for name, backend in self._backends.items()))

@@ -61,6 +61,7 @@ class ModelManager:
         self._fetch_starter = fetch_starter
         self._unavailable = tuple(unavailable)
         self._fetching = asyncio.Lock()
+        self._reliefs: set[asyncio.Task[int]] = set()
         self.pinned: str | None = None
         self.current: str | None = None
 
@@ -104,12 +105,15 @@ class ModelManager:
         model failed with.
         """
         await self._ensure_a_model(emit)
-        situation = await self._decider.situation(features, current=self.current, pinned=await self.pin())
-        answer.decision = decision = await self._decider.decide(situation)
+        situation, decision = await self._decided(features)
+        if decision.choice is None and await self._catalog.is_back():
+            situation, decision = await self._decided(features)
+        answer.decision = decision
         emit(ModelChosen(decision))
         await self._anticipating.settle(decision.choice)
         if decision.choice is None:
             raise self._nothing_fits(decision.rejections)
+        self._relieve(situation, decision)
         models = {m.key: m for m in situation.models}
         await self._answering.answer(answer, conversation, messages, decision, models, options, emit)
         self.current = answer.model
@@ -130,8 +134,11 @@ class ModelManager:
         self._anticipating.begin(situation, await self._decider.decide(situation), conversation, messages)
 
     async def close(self) -> None:
-        """Call off what is being got ready."""
+        """Call off what is being got ready. An unload that has begun is brought to its end by the pool."""
         await self._anticipating.close()
+        for relief in tuple(self._reliefs):
+            relief.cancel()
+        await asyncio.gather(*self._reliefs, return_exceptions=True)
 
     async def preload_model(self, key: str | None = None) -> str | None:
         """Load ``key``, or what an ordinary turn would get, and leave it idle; returns what is loaded.
@@ -205,6 +212,19 @@ class ModelManager:
         freed = await backend.remove(model)
         await self._catalog.refresh()
         return freed
+
+    async def _decided(self, features: TaskFeatures) -> tuple[Situation, Decision]:
+        situation = await self._decider.situation(features, current=self.current, pinned=await self.pin())
+        return situation, await self._decider.decide(situation)
+
+    def _relieve(self, situation: Situation, decision: Decision) -> None:
+        """While memory is short, what idles gives its own back; only the model that was chosen stays."""
+        chosen = decision.candidate(decision.choice)
+        if chosen is None or situation.snapshot.calm_seconds > 0.0:
+            return
+        relief = asyncio.create_task(self._pool.relieve(chosen.host, spare=chosen.key))
+        self._reliefs.add(relief)
+        relief.add_done_callback(self._reliefs.discard)
 
     async def _ensure_a_model(self, emit: Emit) -> None:
         """Fetch the starter when no model that converses is installed anywhere."""
