@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import exp
 
 __all__ = ["Battery", "Cpu", "Host", "HostReading", "MemoryPool", "PoolKind", "Pressure", "ResourceSnapshot"]
+
+
+SMOOTH_SECONDS = 15.0
 
 
 class PoolKind(StrEnum):
@@ -42,6 +46,16 @@ class Cpu:
     def free_cores(self) -> int:
         """Cores a model can have without sharing, at least one."""
         return max(1, round(self.cores * (1.0 - self.busy)))
+
+    def smoothed(self, before: Cpu | None, seconds: float) -> Cpu:
+        """This reading blended with the one ``seconds`` earlier, so that a burst does not look like a busy machine.
+
+        An exponential mean: what is older than ``SMOOTH_SECONDS`` counts for a third.
+        """
+        if before is None or before.cores != self.cores:
+            return self
+        weight = 1.0 - exp(-max(0.0, seconds) / SMOOTH_SECONDS)
+        return replace(self, busy=before.busy + weight * (self.busy - before.busy))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from mai_core.plugin.interfaces import ResourceProbe
 from mai_core.policy.feasibility import Limits
@@ -163,12 +164,19 @@ class _Watch:
             with self._changed:
                 if error and error != self._error:
                     log.warning("probe failed", extra={"probe": self._probe.name, "error": error})
-                self._reading, self._error = reading, error
-                self._read_at = self._clock()
+                now = self._clock()
+                self._reading, self._error = self._smoothed(reading, now), error
+                self._read_at = now
                 self._answered = serving
                 self._late = False
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._stopped or self._asked > self._answered, timeout=self._interval)
+
+    def _smoothed(self, reading: HostReading | None, now: float) -> HostReading | None:
+        if reading is None or reading.cpu is None:
+            return reading
+        before = self._reading.cpu if self._reading is not None else None
+        return replace(reading, cpu=reading.cpu.smoothed(before, now - self._read_at))
 
     def _sample(self) -> tuple[HostReading | None, str]:
         try:
