@@ -41,15 +41,23 @@ RESTORED_AIM = 0.1
 
 
 @dataclass(slots=True)
-class Figures:
-    """Seconds of every round, for switches to one model."""
+class Runs:
+    """Seconds to the first token, and the tokens of the prompt that were read for it, round by round."""
 
-    tokens: list[int] = field(default_factory=list)
-    cold: list[float] = field(default_factory=list)
-    none: list[float] = field(default_factory=list)
-    preloaded: list[float] = field(default_factory=list)
-    returned: list[float] = field(default_factory=list)
-    restored: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    read: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Figures:
+    """Switches to one model. ``tokens`` are those of the longest prompt."""
+
+    tokens: int = 0
+    cold: Runs = field(default_factory=Runs)
+    none: Runs = field(default_factory=Runs)
+    preloaded: Runs = field(default_factory=Runs)
+    returned: Runs = field(default_factory=Runs)
+    restored: Runs = field(default_factory=Runs)
     crashed_short: list[float] = field(default_factory=list)
     crashed: list[float] = field(default_factory=list)
 
@@ -69,16 +77,16 @@ class Bench:
         figures = self.figures
         await self._begin()
         await self._leave()
-        figures.cold.append(await self._switched())
-        figures.none.append(await self._ask())
+        await self._switched(figures.cold)
+        await self._ask(figures.none)
         await self._leave()
-        figures.restored.append(await self._switched())
+        await self._switched(figures.restored)
         await self._leave()
         self._answered_by_the_other()
-        figures.returned.append(await self._switched())
+        await self._switched(figures.returned)
         await self._begin()
         await self._leave()
-        figures.preloaded.append(await self._preloaded())
+        await self._preloaded(figures.preloaded)
         figures.crashed.append(await self._crashed())
         await self._mai.new_conversation()
         figures.crashed_short.append(await self._crashed())
@@ -102,11 +110,11 @@ class Bench:
         """Let the model go as eviction does."""
         await self._mai._pool.unload(self._to)
 
-    async def _switched(self) -> float:
+    async def _switched(self, runs: Runs) -> None:
         await self._mai.switch(self._to, here_only=True)
-        return await self._ask()
+        await self._ask(runs)
 
-    async def _preloaded(self) -> float:
+    async def _preloaded(self, runs: Runs) -> None:
         await self._mai.switch(self._to, here_only=True)
         question = self._question()
         await self._mai.prepare(question)
@@ -115,15 +123,15 @@ class Bench:
                 # Nothing tells when a preparation begins and ends.
                 while (self._mai.manager.preparing is None) is beginning:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
-        return await self._ask(question)
+        await self._ask(runs, question)
 
-    async def _ask(self, question: str = "") -> float:
-        """Seconds to the first token."""
+    async def _ask(self, runs: Runs, question: str = "") -> None:
         reply = await self._mai.process_message(question or self._question())
-        self.figures.tokens.append(reply.usage.prompt_tokens)
+        runs.seconds.append(reply.first_token_seconds)
+        runs.read.append(reply.usage.prompt_tokens - reply.usage.cached_tokens)
+        self.figures.tokens = max(self.figures.tokens, reply.usage.prompt_tokens)
         # What is done after a turn is not to be measured with the next one.
         await asyncio.sleep(0.3)
-        return reply.first_token_seconds
 
     async def _crashed(self) -> float:
         """Seconds from the death of the worker to the next token of the answer it was writing."""
@@ -206,19 +214,19 @@ async def measure(files: Sequence[Path], rounds: int, threads: int) -> None:
 
 def show(to: str, figures: Figures, threads: int) -> None:
     """One table: seconds and what they are beside no switch and beside a cold one."""
-    none, cold = statistics.median(figures.none), statistics.median(figures.cold)
-    print(f"\nswitch to {to}, {threads} threads, {statistics.median(figures.tokens):.0f} tokens of prompt, ", end="")
-    print(f"medians of {len(figures.cold)} rounds")
-    print(f"{'first token after':44} {'seconds':>8} {'x none':>7} {'x cold':>7}  aim")
-    for told, seconds, aim in (
+    none, cold = (statistics.median(runs.seconds) for runs in (figures.none, figures.cold))
+    print(f"\nswitch to {to}, {threads} threads, up to {figures.tokens} tokens of prompt, ", end="")
+    print(f"medians of {len(figures.cold.seconds)} rounds")
+    print(f"{'first token after':44} {'read':>6} {'seconds':>8} {'x none':>7} {'x cold':>7}  aim")
+    for told, runs, aim in (
         ("no switch", figures.none, ""),
         ("preloaded: loaded and read while typing", figures.preloaded, f"x {PRELOADED_AIM:g} of none"),
         ("restored: left memory, came back", figures.restored, f"x {RESTORED_AIM:g} of cold"),
         ("returned: restored, and a turn of the other", figures.returned, ""),
         ("cold: never saw the conversation", figures.cold, ""),
     ):
-        median = statistics.median(seconds)
-        print(f"{told:44} {median:8.3f} {median / none:7.2f} {median / cold:7.3f}  {aim}")
+        median, read = statistics.median(runs.seconds), statistics.median(runs.read)
+        print(f"{told:44} {read:6.0f} {median:8.3f} {median / none:7.2f} {median / cold:7.3f}  {aim}")
     print("killed in mid-answer, seconds to the next token: ", end="")
     print(f"{statistics.median(figures.crashed_short):.2f} in a short conversation, ", end="")
     print(f"{statistics.median(figures.crashed):.2f} in this one")
