@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from mai_core.policy.footprint import predict_footprint
 from mai_core.policy.models import LoadPlan, ModelProfile
 from mai_core.policy.placements import is_named
 from mai_core.policy.selection import Decision, Move
@@ -90,10 +91,12 @@ class Chain:
         model = self.models[attempt.key]
         if self.handovers >= MOST_HANDOVERS or len(self.tried | {attempt.key}) >= MOST_MODELS:
             return ()
-        left_to_it = self.pinned and struggle in (Struggle.SLOW, Struggle.UNSURE)
+        bearable = struggle in (Struggle.SLOW, Struggle.UNSURE)
+        if bearable and attempt.to_the_end:
+            return ()
 
         def fits(other: ModelProfile) -> bool:
-            return struggle is Struggle.SLOW if _alike(other, model) else not left_to_it
+            return struggle is Struggle.SLOW if _alike(other, model) else not (self.pinned and bearable)
 
         untried = (waiting for waiting in self.queue if waiting.key not in self.tried | {attempt.key})
         return tuple(waiting.key for waiting in untried if fits(self.models[waiting.key]))
@@ -104,7 +107,8 @@ class Chain:
         The window of a ``borrowed`` model, loaded by others, is not Mai's to make smaller. ``heirs`` are those that
         would do better than one that is slow or unsure, the best first. After a failure the other placements of a model
         come first, unless only they leave the machine, then the fallbacks its entry in the catalogue names; what has
-        lost itself in one place is not asked in another.
+        lost itself in one place is not asked in another. Where memory did not suffice for one, what takes as much
+        of the same host is left for the end.
         """
         rest = tuple(waiting for waiting in self.queue if waiting != attempt)
         model, handovers = self.models[attempt.key], self.handovers
@@ -129,8 +133,18 @@ class Chain:
                 if attempt.shrink == 1.0:
                     first = (replace(attempt, shrink=SHRUNK),)
         order = self._order(model, tuple(heirs))
-        queue = (*first, *sorted(rest, key=lambda waiting: order(waiting.key)), *last)
+        too_much = self._too_much(attempt) if cause is Failure.OUT_OF_MEMORY else lambda waiting: False
+        rest = tuple(sorted(rest, key=lambda waiting: (too_much(waiting), order(waiting.key))))
+        queue = (*first, *rest, *last)
         return replace(self, queue=queue, tried=self.tried | {attempt.key}, handovers=handovers)
+
+    def _too_much(self, failed: Attempt) -> Callable[[Attempt], bool]:
+        """Whether an attempt takes as much of the same host's memory as one for which there was not enough."""
+        host, bytes_ = self.models[failed.key].host, self._bytes(failed)
+        return lambda waiting: self.models[waiting.key].host == host and self._bytes(waiting) >= bytes_ > 0
+
+    def _bytes(self, attempt: Attempt) -> int:
+        return predict_footprint(self.models[attempt.key], attempt.plan).total
 
     def _only(self, queue: Sequence[Attempt], fits: Callable[[ModelProfile], bool]) -> tuple[Attempt, ...]:
         return tuple(waiting for waiting in queue if fits(self.models[waiting.key]))

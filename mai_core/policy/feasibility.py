@@ -116,6 +116,8 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
     if host is None or pool is None:
         why = f"no probe knows the memory of {model.host}"
         return kept or rejected(model, RejectionReason.UNKNOWN_HOST, why, "mai plugins shows which probe failed")
+    if kept is None and (coming := _on_its_way(model, wanted, situation)) is not None:
+        return coming
     room = room_for(model, host, pool, situation)
     if instance is not None and kept is not None:
         calm = situation.snapshot.calm_seconds
@@ -141,6 +143,15 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
         f"free {_gib(footprint.ram - room.ram)} of memory, or use a smaller model",
     )
     return kept or replace(rejection, needed=footprint.ram, available=max(0, room.ram), pool=pool.name)
+
+
+def _on_its_way(model: ModelProfile, wanted: int, situation: Situation) -> _Fit | None:
+    """The model as it is being loaded now: the memory it has taken by then is its own."""
+    needed = min(wanted, situation.features.prompt_tokens + situation.limits.reserve)
+    for promise in situation.promised:
+        if promise.model == model.key and promise.plan.context >= needed:
+            return _Fit(promise.plan, promise.footprint, rung_of(promise.plan, wanted), situation.limits.spare, wanted)
+    return None
 
 
 def _kept(instance: LoadedModel, wanted: int, situation: Situation, pool: MemoryPool | None) -> _Fit:

@@ -238,8 +238,13 @@ class LoadedModel:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """Memory promised to a load in flight: it counts as used, except for the ``model`` it is meant for."""
+    """Memory promised to a load in flight. It counts as used, except for the ``model`` it is meant for.
+
+    ``firm`` when somebody waits for it; others can be called off, and count for nobody else.
+    """
 
     model: str
     host: str
     footprint: Footprint
+    plan: LoadPlan
+    firm: bool = True

@@ -53,7 +53,7 @@ def spendable(host: Host, loaded: Sequence[LoadedModel], limits: Limits) -> int:
 def room_for(model: ModelProfile, host: Host, pool: MemoryPool, situation: Situation) -> Room:
     """What ``model`` may take on its host, ``pool`` being its main memory, beside what other loads were promised."""
     limits, loaded = situation.limits, situation.loaded
-    promised = [p.footprint for p in situation.promised if p.host == model.host and p.model != model.key]
+    promised = [p.footprint for p in situation.promised if p.host == model.host and p.model != model.key and p.firm]
     ram = spendable(host, loaded, limits) - sum(footprint.ram for footprint in promised)
     device = max((p for p in host.pools if p.kind is PoolKind.DEVICE), key=lambda p: p.available, default=None)
     if device is None:

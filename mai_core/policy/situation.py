@@ -53,7 +53,7 @@ class Situation:
     """Everything a decision depends on.
 
     loaded     what is in memory now
-    promised   memory that loads in flight will take
+    promised   what is being loaded, and the memory that will take
     current    key of the model that answered last
     health     1 for a model that works, 0 for one that is kept out after failures; absent means 1
     kept_out   the breakers that keep models out, by key

@@ -103,8 +103,8 @@ class Pool:
 
     @property
     def promised(self) -> tuple[Promise, ...]:
-        """Memory promised to loads in flight that somebody waits for; others can be called off."""
-        return tuple(p for p in self._table.promised if self._table.loads[p.model].leases)
+        """Memory promised to loads in flight."""
+        return self._table.promised
 
     @property
     def slots(self) -> tuple[Slot, ...]:

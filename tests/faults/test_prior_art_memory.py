@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from mai_core import AsyncMai, hookimpl
-from mai_core.errors import GenerationError, OutOfMemory
+from mai_core.errors import OutOfMemory
 from mai_core.plugin.interfaces import LoadProgress
 from mai_core.policy.feasibility import Situation, feasible
 from mai_core.policy.features import TaskFeatures
@@ -73,7 +73,7 @@ def hidden_shortage(bigs: int) -> list[FakeModel]:
 
 async def test_01_a_model_that_dies_loading_is_left_alone_for_a_while(tmp_path: Path) -> None:
     """lmstudio#2295: OOM came as SIGABRT, again and again. Wanted: a class for that error, and a circuit breaker."""
-    async with running(tmp_path, *hidden_shortage(2), **ALONE) as (mai, backend, _):
+    async with running(tmp_path, *hidden_shortage(1), **ALONE) as (mai, backend, _):
         events = await events_of(mai, "Hello there")
         assert {type(e.error) for e in events if isinstance(e, FellBack)} == {OutOfMemory}
         assert events[-1].reply.message.model == "small"  # type: ignore[union-attr]
@@ -81,14 +81,9 @@ async def test_01_a_model_that_dies_loading_is_left_alone_for_a_while(tmp_path: 
         again = await mai.process_message("Still there?")
         assert again.message.model == "small"
         assert len(calls(backend, "load")) == tried, "nobody who died is tried again in the next turn"
-        assert {r.key for r in again.decision.rejections if r.reason is RejectionReason.HEALTH} == {"big0", "big1"}
+        assert {r.key for r in again.decision.rejections if r.reason is RejectionReason.HEALTH} == {"big0"}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=GenerationError,
-    reason="after OutOfMemory a chain goes on to models as large as the one that failed, and gives up after five",
-)
 async def test_01_too_little_memory_for_one_is_too_little_for_all_as_large(tmp_path: Path) -> None:
     """lmstudio#2295: a selector crashed through every candidate. Wanted: on to one that takes less, and an answer."""
     async with running(tmp_path, *hidden_shortage(6), **ALONE) as (mai, backend, _):
@@ -138,11 +133,6 @@ async def test_03_concurrent_requests_share_one_load(tmp_path: Path) -> None:
         assert len(backend.machine.taken) == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="memory that a load under way has taken already is counted against the very model that is being loaded",
-)
 async def test_03_what_is_being_loaded_while_the_person_types_is_waited_for(tmp_path: Path) -> None:
     """lmstudio#1751, from the other side. Wanted: a request shares the load under way, however tight memory is."""
     talker, other = model("talker", 0.9, size_bytes=2 * GIB, load_seconds=0.5), model("other", 0.2)
@@ -172,44 +162,62 @@ async def test_04_nothing_cuts_off_an_answer_under_way(tmp_path: Path) -> None:
         assert "talker" not in calls(backend, "unload")
 
 
-async def test_05_a_model_is_not_evicted_before_it_has_served_who_loaded_it(tmp_path: Path) -> None:
+async def test_05_a_model_is_not_evicted_before_it_has_served_who_loaded_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """llama.cpp#28698: a model was evicted before its own request reached it. Wanted: reserved before it is ready."""
+    count, counting, go_on = FakeBackend.count_tokens, asyncio.Event(), asyncio.Event()
+
+    async def hold_up(self: FakeBackend, instance: str, texts: Sequence[str]) -> Sequence[int]:
+        counting.set()
+        await go_on.wait()
+        return await count(self, instance, texts)
+
+    monkeypatch.setattr(FakeBackend, "count_tokens", hold_up)
     machine = FakeMachine(total=6 * GIB)
-    models = (model("talker", 0.6, size_bytes=3 * GIB, load_seconds=0.02), coder(size_bytes=3 * GIB, load_seconds=0.02))
+    models = (model("talker", 0.6, size_bytes=3 * GIB), coder(size_bytes=3 * GIB))
     async with running(tmp_path, *models, machine=machine, **ALONE) as (mai, backend, _):
-        for _ in range(4):
-            asked = [(await mai.new_conversation(), text) for text in ("Hello, how are you?", CODE) * 2]
-            replies = await asyncio.gather(*(mai.process_message(text, conversation=name) for name, text in asked))
-            assert all(reply.text for reply in replies)
-    used: set[str] = set()
-    for done, key in backend.calls:
-        if done == "unload":
-            assert key in used, f"{key} was unloaded before anybody was answered by it"
-            used.discard(key)
-        elif done == "generate":
-            used.add(key)
-    assert {"talker", "coder"} <= set(calls(backend, "unload")), "or this proves nothing"
+        first, second = await mai.new_conversation(), await mai.new_conversation()
+        talking = asyncio.create_task(mai.process_message("Hello, how are you?", conversation=first))
+        await counting.wait()
+        assert calls(backend, "generate") == [], "it is loaded, and has not been asked yet"
+        coding = asyncio.create_task(mai.process_message(CODE, conversation=second))
+        assert await mai.manager.preload_model("coder") is None
+        await asyncio.gather(mai._pool.relieve("local"), mai._pool.reap())
+        assert calls(backend, "unload") == []
+        go_on.set()
+        assert (await talking).message.model == "talker"
+        assert (await coding).text
+        assert calls(backend, "generate")[0] == "talker"
 
 
 async def test_06_idle_time_and_requests_never_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """llama-swap#946: a TTL that met a request wedged a group. Wanted: one owner decides when it starts and ends."""
-    unload = FakeBackend.unload
+    unload, leaving_now, may_leave = FakeBackend.unload, asyncio.Event(), asyncio.Event()
 
     async def slowly(self: FakeBackend, instance: str) -> None:
-        await asyncio.sleep(0.02)
+        leaving_now.set()
+        await may_leave.wait()
         await unload(self, instance)
 
     monkeypatch.setattr(FakeBackend, "unload", slowly)
     memory = {"idle_seconds": 0.02}
-    async with running(tmp_path, model("one"), memory=memory, **ALONE) as (mai, backend, _):
-        for turn in range(24):
-            async with asyncio.timeout(5):
-                events = await events_of(mai, f"Question {turn}")
-            assert not [e for e in events if isinstance(e, FellBack)], "it was in use, and left"
-            await asyncio.sleep(turn % 6 * 0.01)
-        assert len(calls(backend, "unload")) > 3, "or this proves nothing"
+    async with running(tmp_path, model("one", token_seconds=0.02), memory=memory, **ALONE) as (mai, backend, _):
+        for turn in range(4):
+            asking = asyncio.create_task(events_of(mai, f"Question {turn}, answered for longer than models may idle"))
+            if turn:  # the model is about to leave
+                await asyncio.sleep(0.1)
+                may_leave.set()
+                await until(lambda wanted=turn: len(calls(backend, "unload")) == wanted)
+                leaving_now.clear()
+                may_leave.clear()
+            async with asyncio.timeout(10):
+                assert not [e for e in await asking if isinstance(e, FellBack)], "it left while it was in use"
+                await leaving_now.wait()
+        may_leave.set()
         await until(lambda: not backend.machine.taken)
-        assert [s.state for s in mai._pool.slots if s.listed] == []
+        assert calls(backend, "load") == ["one"] * 4
+        assert mai._pool.slots == ()
 
 
 class Hung(FakeBackend):
