@@ -35,8 +35,9 @@ __all__ = ["Engine"]
 
 log = logging.getLogger("mai.lmstudio")
 
-LOADED_SECONDS = 0.8
-LOADED_WITH_CONNECTING_SECONDS = 1.0
+LOADED_SECONDS = 2.0
+LOADED_WITH_CONNECTING_SECONDS = 4.0
+"""Five sockets of the SDK take more than a second on a machine that is busy; a turn waits for them only to use them."""
 QUIET_SECONDS = 15.0
 CLOSE_SECONDS = 3.0
 COUNTS_AT_ONCE = 8

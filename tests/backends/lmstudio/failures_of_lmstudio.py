@@ -64,7 +64,7 @@ FAILURES: Mapping[Fault, Row] = {
     Fault.HANGS_AT_LISTING: Row(
         does="Keeps the models it listed last out of the choice, and makes a new connection for the next question.",
         error=BackendUnavailable,
-        noticed="8 s; what is loaded, 1 s",
+        noticed="8 s; what is loaded, 2 s",
         seconds=2.5,
     ),
     Fault.HANGS_AT_LOAD: Row(
