@@ -28,7 +28,9 @@ class SlotTable:
     @property
     def promised(self) -> tuple[Promise, ...]:
         """Memory promised to loads in flight."""
-        return tuple(Promise(s.model, s.host, s.footprint, s.plan, firm=s.leases > 0) for s in self.loads.values() if s.in_flight)
+        return tuple(
+            Promise(s.model, s.host, s.footprint, s.plan, firm=s.leases > 0) for s in self.loads.values() if s.in_flight
+        )
 
     def believe(self, listed: Sequence[LoadedModel], backends: Container[str], now: float) -> None:
         """Make the slots of these backends what those list: gone is who is not listed, found who is new.
