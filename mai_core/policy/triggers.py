@@ -87,9 +87,11 @@ class _Latch:
 
 @dataclass(frozen=True, slots=True)
 class _HostState:
+    """``told_at`` is when its trouble was told last, ``restless_at`` when it was seen last, until calm is told."""
+
     troubled: bool = False
     told_at: float = 0.0
-    ended_at: float | None = None
+    restless_at: float | None = None
     level: int | None = None
     roomier: _Latch = _Latch()
     battery: _Latch = _Latch()
@@ -119,15 +121,13 @@ def look(before: Watched, snapshot: ResourceSnapshot, rules: WatchRules) -> tupl
 
 def _looked_at(state: _HostState, host: Host, now: float, rules: WatchRules) -> _HostState:
     troubled = in_trouble(host, state.troubled, rules.limits, rules.pressure_full)
-    told_at, ended_at = state.told_at, state.ended_at
+    told_at, restless_at = state.told_at, state.restless_at
     if troubled and (not state.troubled or now - told_at >= rules.lasts_seconds):
         told_at = now
     if troubled:
-        ended_at = None
-    elif state.troubled:
-        ended_at = now
-    elif ended_at is not None and now - ended_at >= rules.limits.up_after_seconds:
-        ended_at = None
+        restless_at = now
+    elif restless_at is not None and now - restless_at >= rules.limits.up_after_seconds:
+        restless_at = None
     level, roomier = _memory(state, host, now, rules)
     unplugged = None if host.battery is None else not host.battery.plugged
     busy = host.cpu.busy
@@ -136,7 +136,7 @@ def _looked_at(state: _HostState, host: Host, now: float, rules: WatchRules) -> 
         state,
         troubled=troubled,
         told_at=told_at,
-        ended_at=ended_at,
+        restless_at=restless_at,
         level=level,
         roomier=roomier,
         battery=state.battery.fed(unplugged, now, rules.settles_seconds),
@@ -163,7 +163,7 @@ def _told(before: _HostState, after: _HostState, now: float) -> Iterator[Trigger
             yield Trigger.TROUBLE_LASTS
     elif before.troubled:
         yield Trigger.TROUBLE_ENDED
-    elif before.ended_at is not None and after.ended_at is None:
+    if before.restless_at is not None and after.restless_at is None:
         yield Trigger.CALM
     if after.roomier.on and not after.troubled:
         yield Trigger.ROOMIER

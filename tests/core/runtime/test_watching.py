@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mai_core.errors import BackendUnavailable
+from mai_core.policy.features import TaskFeatures
 from mai_core.policy.resources import Host, MemoryPool, PoolKind, ResourceSnapshot
 from mai_core.policy.triggers import WatchRules
 from mai_core.runtime.watching import Watching, give_way
@@ -65,8 +66,8 @@ async def test_trouble_frees_what_idles_then_what_is_in_use_and_calm_prepares_ag
     assert await world.looks((0, AMPLE), (2, SHORT)) == ["relieve local"]
     assert await world.looks((12, SHORT)) == ["relieve local", "give way local", "prepare"]
     world.asked.clear()
-    assert await world.looks((14, AMPLE), (100, AMPLE)) == []
-    assert set(await world.looks((315, AMPLE), (320, AMPLE))) == {"prepare"}
+    assert await world.looks((14, AMPLE), (311, AMPLE)) == []
+    assert set(await world.looks((312, AMPLE), (320, AMPLE))) == {"prepare"}
 
 
 async def test_nothing_is_prepared_where_nothing_gave_way() -> None:
@@ -119,3 +120,22 @@ async def test_a_model_that_no_longer_fits_gives_way_and_one_that_does_stays(tmp
         assert await give_way_of(mai)
         assert "large" not in keys(await backend.loaded())
         assert not await give_way_of(mai), "nothing is left to free"
+
+
+async def test_of_two_in_memory_the_one_that_answers_now_stays(tmp_path: Path) -> None:
+    machine = FakeMachine(total=12 * GIB)
+    large, small = model("large", 0.9, size_bytes=2 * GIB), model("small", 0.3, size_bytes=GIB // 4)
+    async with running(tmp_path, large, small, machine=machine) as (mai, backend, _):
+        await mai.switch("small", here_only=True)
+        await mai.process_message("hi")
+        await mai.switch(None)
+        mai.manager.current = None
+        assert (await mai.process_message("hi")).message.model == "large"
+        assert keys(await backend.loaded()) == {"large", "small"}
+        machine.others = machine.total - sum(machine.taken.values())
+        await asyncio.to_thread(mai._monitor.refresh)
+        situation = await mai.manager._decider.situation(TaskFeatures(), current="large", pinned=None)
+        decision = await mai.manager._decider.decide(situation)
+        assert (decision.choice, [c.key for c in decision.candidates]) == ("small", ["small"])
+        assert await give_way_of(mai)
+        assert keys(await backend.loaded()) == {"small"}
