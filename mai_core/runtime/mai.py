@@ -21,6 +21,7 @@ from mai_core.plugin.registry import PluginRegistry
 from mai_core.policy.features import TaskFeatures, classify, estimate_tokens
 from mai_core.policy.messages import Conversation, GenerationOptions, Message, Role, StopReason, Tool
 from mai_core.policy.models import Capability, ModelProfile
+from mai_core.policy.triggers import WatchRules
 from mai_core.runtime.answering import Answer, Answering, Emit
 from mai_core.runtime.anticipating import Anticipating
 from mai_core.runtime.assembly import assemble, limits_of, rules_of
@@ -35,6 +36,7 @@ from mai_core.runtime.recording import Recorder
 from mai_core.runtime.status import ModelRow, Status
 from mai_core.runtime.store import Store
 from mai_core.runtime.turn import Explanation, Reply, TurnEnd, TurnEvent
+from mai_core.runtime.watching import Watching, give_way
 
 if TYPE_CHECKING:
     from mai_core.settings.layers import LoadedSettings
@@ -119,6 +121,15 @@ class AsyncMai:
             limits=limits,
             fetch_starter=settings.starter.fetch == "auto",
             unavailable=parts.unavailable,
+        )
+        self._decider = decider
+        self._watching = Watching(
+            latest=self._monitor.latest,
+            interval=settings.monitor.interval_seconds,
+            rules=WatchRules(limits=limits, pressure_full=settings.monitor.pressure_full),
+            relieve=lambda host: self._pool.relieve(host, spare=self.manager.current),
+            give_way=self._give_way,
+            prepare=self.prepare,
         )
         self._presence: Presence | None = None
         self._turns: dict[str, asyncio.Lock] = {}
@@ -279,12 +290,17 @@ class AsyncMai:
     async def prepare(self, typed: str = "") -> None:
         """Get the model that the next turn will likely want ready in the background, while the person reads or types.
 
-        ``typed`` is what they have written so far. Whoever called this once has it done after every turn. Failing here
-        only costs the head start.
+        ``typed`` is what they have written so far. Whoever called this once has it done after every turn, and whenever
+        the machine changes: memory that runs short is given back at once. Failing here only costs the head start.
         """
         self._lasting = True
-        if not self.loaded.settings.preload.enabled or self._answering or (self._ahead and not self._ahead.done()):
+        self._watching.start()
+        if not self.loaded.settings.preload.enabled or self._answering:
             return
+        if self._ahead is not None and not self._ahead.done():
+            if not typed:
+                return
+            self._ahead.cancel()  # that looked ahead from less than is known now
         self._ahead = self._in_background(self._anticipate(typed))
 
     async def _anticipate(self, typed: str) -> None:
@@ -295,6 +311,11 @@ class AsyncMai:
             await self.manager.anticipate(features, self.conversation or "", messages)
         except MaiError as error:
             log.info("nothing was prepared", extra={"reason": str(error)})
+
+    async def _give_way(self, host: str) -> bool:
+        manager = self.manager
+        pinned = await manager.pin()
+        return await give_way(host, decider=self._decider, pool=self._pool, current=manager.current, pinned=pinned)
 
     def _in_background(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -308,6 +329,7 @@ class AsyncMai:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._watching.close()
         await self.manager.close()
         await self._catalog.close()
         await self._pool.close()

@@ -128,3 +128,17 @@ async def test_the_model_that_answered_condenses_what_is_old_while_nothing_else_
         state = mai.store.context_state(mai.conversation or "")
         assert state is not None
         assert "keeper called Ada" in repr(state)
+
+
+async def test_memory_that_runs_short_between_turns_is_given_back_at_once(tmp_path: Path) -> None:
+    machine = FakeMachine(total=8 * GIB)
+    often = {"monitor": {"interval_seconds": 0.1}}
+    async with running(tmp_path, model("talker", 0.6), coder(), machine=machine, **often) as (mai, backend, _):
+        await mai.prepare()
+        await mai.process_message("Hello there, how are you?")
+        await mai.prepare(CODE)
+        await until(lambda: len(backend.machine.taken) == 2)
+        await quiet(mai)
+        machine.others = 6 * GIB
+        await until(lambda: calls(backend, "unload") == ["coder"])
+        assert (await mai.process_message("Thanks, and how is the weather?")).text
