@@ -205,7 +205,7 @@ class Conversation:
         """
         budget = self.request.budget
         present = self.present
-        last = self._bound(present[-1]) if present else []
+        last = self._groups.get(present[-1], present[-1:]) if present else []
         for sent in (present, sorted({*present[:1], *last}), last, present[-1:]) if present else ():
             cut = self.cut(sent, room(self.head(sent, notes)))
             if cut is not None and (prompt := self.compose(sent, notes, cut)).tokens <= budget.usable:
@@ -216,10 +216,15 @@ class Conversation:
             f"load the model with a larger context than {budget.window:,} tokens or shorten what is pinned"
         )
 
-    def _bound(self, index: int) -> list[int]:
-        """This message; the result of a tool with its call and the other results of that."""
-        call = self.call_of.get(index)
-        return [index] if call is None else [call, *(i for i, of in self.call_of.items() if of == call)]
+    @cached_property
+    def _groups(self) -> dict[int, list[int]]:
+        """For every answered call, and for every result of it, the call and all its results."""
+        groups: dict[int, list[int]] = {}
+        for result, call in self.call_of.items():
+            group = groups.setdefault(call, [call])
+            group.append(result)
+            groups[result] = group
+        return groups
 
     def cut(self, indices: Sequence[int], room: int) -> dict[int, int] | None:
         """How many characters of the longest of ``indices`` may stay so that all take at most ``room``.
@@ -290,11 +295,11 @@ class Conversation:
     def _sendable(self, index: int, own: Set[int]) -> Message:
         """A turn as strict engines accept it among ``own``: no result without its call, no call without its results."""
         message = self.request.messages[index]
-        if self.call_of.get(index, index) not in own:
+        if all(i in own for i in self._groups.get(index, ())):
+            return message
+        if message.role is Role.TOOL:
             return replace(message, role=Role.USER, tool_call_id="")
-        if message.tool_calls and any(of == index and i not in own for i, of in self.call_of.items()):
-            return replace(message, tool_calls=())
-        return message
+        return replace(message, tool_calls=())
 
     def _calls(self, index: int) -> int:
         """Size of the calls a message makes."""
