@@ -6,12 +6,15 @@ drawn again as text arrives, and of it only the lines that changed.
 
 from __future__ import annotations
 
+import copy
 from collections import deque
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from markdown_it import MarkdownIt
 from rich import box
+from rich.cells import cell_len
 from rich.markdown import CodeBlock, Heading, Markdown, TableElement
 from rich.syntax import Syntax
 from rich.table import Table
@@ -20,7 +23,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-__all__ = ["LiveMarkdown", "render_markdown", "split_blocks"]
+__all__ = ["LiveMarkdown", "render_markdown", "rewraps_lines", "split_blocks"]
 
 # A line longer than this is tiring to read, however wide the terminal is.
 READABLE_WIDTH = 100
@@ -97,10 +100,15 @@ class _ChatMarkdown(Markdown):
                     child.type = "hardbreak"
 
 
-def render_markdown(console: Console, text: str) -> list[str]:
-    """The lines of a text as the terminal is to show them, escape sequences included, without blank edges."""
-    with console.capture() as captured:
-        console.print(_ChatMarkdown(text), width=min(console.width, READABLE_WIDTH))
+def render_markdown(console: Console, text: str, width: int = 0) -> list[str]:
+    """The lines of a text as the terminal is to show them, escape sequences included, without blank edges.
+
+    ``width`` in columns; 0 goes by the terminal's.
+    """
+    drawing = copy.copy(console)
+    drawing.width = width or min(console.width, READABLE_WIDTH)
+    with drawing.capture() as captured:
+        drawing.print(_ChatMarkdown(text))
     lines = [line.rstrip() for line in captured.get().split("\n")]
     while lines and not Text.from_ansi(lines[0]).plain.strip():
         lines.pop(0)
@@ -109,17 +117,26 @@ def render_markdown(console: Console, text: str) -> list[str]:
     return lines
 
 
+def rewraps_lines(environment: Mapping[str, str]) -> bool:
+    """Whether the terminal wraps its lines anew when its window is resized, as all but a few old ones do."""
+    if "TMUX" in environment:
+        return True
+    return "XTERM_VERSION" not in environment and not environment.get("TERM", "").startswith(("linux", "screen"))
+
+
 class LiveMarkdown:
     """A reply that is drawn while it arrives. ``console`` must be a terminal; the cursor is left below the reply.
 
-    ``waiting`` is what the reply waits for, shown below it until it goes on.
+    ``waiting`` is what the reply waits for, shown below it until it goes on. ``rewraps``: see ``rewraps_lines``.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, rewraps: bool = True) -> None:
         self._console = console
+        self._rewraps = rewraps
         self.waiting = ""
         self._open = ""
         self._drawn: list[str] = []
+        self._width = 0
         self._gap = ""
         self._finished: deque[tuple[str, list[str]]] = deque(maxlen=MOST_REOPENED)
 
@@ -133,7 +150,7 @@ class LiveMarkdown:
         while characters > len(self._open) and self._finished:
             block, lines = self._finished[-1]
             shown = [*lines, "", *self._drawn] if lines and self._drawn else lines or self._drawn
-            if len(shown) >= self._console.height:
+            if self._rows(shown) >= self._console.height:
                 break
             self._finished.pop()
             self._open, self._drawn = f"{block}\n{self._open}", shown
@@ -168,7 +185,11 @@ class LiveMarkdown:
             self._drawn, self._gap = [], "\n\n"
 
     def _render(self, block: str) -> list[str]:
-        return render_markdown(self._console, block) if block.strip() else []
+        # A block keeps the width it began with when the window is resized: of the lines that a terminal wraps anew,
+        # nobody can tell which are still on the screen and could be drawn once more.
+        if not self._drawn:
+            self._width = min(self._console.width, READABLE_WIDTH)
+        return render_markdown(self._console, block, self._width) if block.strip() else []
 
     def _line(self, text: str) -> str:
         """A remark that takes one line, however narrow the terminal is."""
@@ -184,8 +205,14 @@ class LiveMarkdown:
         if same == len(old) == len(lines):
             return
         parts = []
-        if same < len(old):
-            up = len(old) - 1 - same
+        if same == len(old) - 1 < len(lines) and lines[same].startswith(old[same]):
+            # Nothing is moved or erased, whatever became of the window.
+            parts.append(lines[same][len(old[same]) :])
+            parts.extend("\n" for _ in lines[same + 1 : same + 2])
+            same += 1
+        elif same < len(old):
+            # What has scrolled off the screen is out of reach.
+            up = min(self._rows(old[same:]), self._console.height) - 1
             parts.append(f"\x1b[{up}A" if up else "")
             parts.append("\r\x1b[J")
             if same == len(lines) > 0:
@@ -197,6 +224,11 @@ class LiveMarkdown:
         if lines:
             self._gap = ""
         self._write("".join(parts))
+
+    def _rows(self, lines: list[str]) -> int:
+        """How many rows of the screen drawn lines take: one each until the window becomes narrower."""
+        width = self._console.width if self._rewraps else 0
+        return sum(-(-cell_len(Text.from_ansi(line).plain) // width) or 1 if width else 1 for line in lines)
 
     def _write(self, text: str) -> None:
         # Terminals that know mode 2026 show the whole change at once; the others ignore it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -155,9 +156,9 @@ class TurnView:
     def _choose_writer(self, markdown: bool) -> _Writer:
         if not (markdown and is_fancy(sys.stdout)):
             return _Plain()
-        from mai_core.cli.markdown import LiveMarkdown
+        from mai_core.cli.markdown import LiveMarkdown, rewraps_lines
 
-        return _Frames(LiveMarkdown(out()))
+        return _Frames(LiveMarkdown(out(), rewraps=rewraps_lines(os.environ)))
 
     def _write(self, text: str) -> None:
         if not self.wrote:

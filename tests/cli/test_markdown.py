@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 from screen import Screen
 
-from mai_core.cli.markdown import LiveMarkdown, render_markdown, split_blocks
+from mai_core.cli.markdown import LiveMarkdown, render_markdown, rewraps_lines, split_blocks
 
 HEIGHT = 8
 
@@ -134,6 +135,50 @@ def test_what_is_taken_back_leaves_the_screen(
         assert "\n".join(screen.lines).rstrip() == "\n".join(shown([kept])).rstrip()
 
 
+SENTENCES = " ".join(f"word{n}" for n in range(120))
+
+
+@settings(max_examples=100, deadline=None)
+@given(widths=st.lists(st.integers(20, 110), min_size=2, max_size=6), taken=st.integers(0, 40))
+@example(widths=[110, 60, 90], taken=0)
+@example(widths=[100, 20, 100], taken=20)
+def test_a_window_that_is_resized_shows_the_reply_once(widths: list[int], taken: int) -> None:
+    screen = Screen(80)
+    shown_on = Console(file=screen, force_terminal=True, width=widths[0], height=80, _environ={})  # type: ignore[arg-type]
+    live = LiveMarkdown(shown_on)
+    live.feed("Above.\n\n")
+    for place, piece in enumerate(cut(SENTENCES, [len(SENTENCES) * n // len(widths) for n in range(1, len(widths))])):
+        shown_on.width = widths[place]
+        screen.resize(widths[place])
+        live.feed(piece)
+        live.draw()
+    live.retract(taken)
+    live.close()
+    assert "".join(" ".join(screen.lines).split()) == f"Above.{SENTENCES[: len(SENTENCES) - taken]}".replace(" ", "")
+
+
+def test_lines_that_a_terminal_may_have_moved_out_of_reach_are_not_drawn_again() -> None:
+    written = io.StringIO()
+    shown_on = Console(file=written, force_terminal=True, width=100, height=30, _environ={})
+    live = LiveMarkdown(shown_on)
+    live.feed(SENTENCES[:350])
+    live.draw()
+    for width in (60, 90):
+        shown_on.width = width
+        written.truncate(0)
+        live.feed(" more")
+        live.draw()
+        assert "more" in written.getvalue()
+        assert "word" not in written.getvalue()
+
+
+def test_a_terminal_that_wraps_nothing_anew_loses_nothing_above() -> None:
+    assert rewraps_lines({"TERM": "xterm-256color"})
+    assert rewraps_lines({"TERM": "screen-256color", "TMUX": "/tmp/tmux", "XTERM_VERSION": "XTerm(379)"})
+    for old in ({"TERM": "xterm", "XTERM_VERSION": "XTerm(379)"}, {"TERM": "linux"}, {"TERM": "screen"}):
+        assert not rewraps_lines(old)
+
+
 def test_every_block_of_a_reply_is_on_the_screen() -> None:
     text = "\n".join(shown([MARKDOWN]))
     for expected in (
@@ -176,7 +221,7 @@ def test_only_changed_lines_are_written_again() -> None:
     live.draw()
     live.draw()
     assert len(written) == 1
-    assert "lines" in written[0]
+    assert "nes" in written[0]
     assert "three" not in written[0]
 
 
