@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from mai_core.policy.selection import Candidate, Decision, Move
@@ -25,12 +26,16 @@ def to_prepare(decision: Decision, calm_seconds: float, rules: StabilityRules) -
     load keeps from being chosen: in memory it costs nothing to go to, so it serves the next turn. It gets free memory
     only, and only where stability would let it in: it leads by more than the margin, leaves room to spare, and takes
     more memory than now only after calm. Models on other machines load by themselves.
+
+    What has come down the ladder is loaded anew, in its own place, when feasibility says that it may climb.
     """
     choice = decision.candidate(decision.choice)
     if choice is None:
         return None
     if not choice.is_loaded and not choice.is_remote:
-        return Preparation(choice, evict=decision.move in (Move.START, Move.PIN))
+        return Preparation(choice, evict=choice.reloads or decision.move in (Move.START, Move.PIN))
+    if choice.better is not None:
+        return Preparation(replace(choice, plan=choice.better, is_loaded=False), evict=True)
     favourite = decision.candidate(decision.favourite)
     if favourite is None or favourite is choice or favourite.is_loaded or favourite.is_remote or decision.pinned:
         return None

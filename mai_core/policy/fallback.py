@@ -60,6 +60,7 @@ class Chain:
     """What is left to try in a turn. ``minimum`` is the smallest context, in tokens, that a model is of use with.
 
     Where a person ``pinned`` a model, only what it cannot do itself is done by others: it may be slow or unsure.
+    ``starved`` are the hosts on which memory did not suffice.
     """
 
     models: Mapping[str, ModelProfile]
@@ -68,6 +69,7 @@ class Chain:
     tried: frozenset[str] = frozenset()
     handovers: int = 0
     pinned: bool = False
+    starved: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, decision: Decision, models: Mapping[str, ModelProfile], minimum: int) -> Chain:
@@ -82,6 +84,10 @@ class Chain:
         """What to try now; None when the chain is at its end."""
         head = self.queue[0] if self.queue else None
         return head if head is not None and (head.key in self.tried or len(self.tried) < MOST_MODELS) else None
+
+    def without(self, attempt: Attempt) -> Chain:
+        """The chain without an attempt that is not to be made any more: its model is kept out by now."""
+        return replace(self, queue=tuple(waiting for waiting in self.queue if waiting != attempt))
 
     def heirs(self, attempt: Attempt, struggle: Struggle) -> tuple[str, ...]:
         """Keys of the models that could take over from one that struggles, in order: none that was tried before.
@@ -108,7 +114,7 @@ class Chain:
         would do better than one that is slow or unsure, the best first. After a failure the other placements of a model
         come first, unless only they leave the machine, then the fallbacks its entry in the catalogue names; what has
         lost itself in one place is not asked in another. Where memory did not suffice for one, what takes as much
-        of the same host is left for the end.
+        of the same host is left for the end, and once that happened there twice, larger models are not tried at all.
         """
         rest = tuple(waiting for waiting in self.queue if waiting != attempt)
         model, handovers = self.models[attempt.key], self.handovers
@@ -133,10 +139,13 @@ class Chain:
                 if attempt.shrink == 1.0:
                     first = (replace(attempt, shrink=SHRUNK),)
         order = self._order(model, tuple(heirs))
-        too_much = self._too_much(attempt) if cause is Failure.OUT_OF_MEMORY else lambda waiting: False
-        rest = tuple(sorted(rest, key=lambda waiting: (too_much(waiting), order(waiting.key))))
+        short, too_much = cause is Failure.OUT_OF_MEMORY, self._too_much(attempt)
+        rest = tuple(sorted(rest, key=lambda waiting: (short and too_much(waiting), order(waiting.key))))
+        if short and model.host in self.starved:
+            rest = self._only(rest, lambda other: other.host != model.host or not _larger(other, model, attempt.plan))
+        starved = self.starved | {model.host} if short else self.starved
         queue = (*first, *rest, *last)
-        return replace(self, queue=queue, tried=self.tried | {attempt.key}, handovers=handovers)
+        return replace(self, queue=queue, tried=self.tried | {attempt.key}, handovers=handovers, starved=starved)
 
     def _too_much(self, failed: Attempt) -> Callable[[Attempt], bool]:
         """Whether an attempt takes as much of the same host's memory as one for which there was not enough."""
@@ -162,6 +171,11 @@ class Chain:
             return len(heirs) + 1 + next(named, len(model.fallbacks))
 
         return place
+
+
+def _larger(one: ModelProfile, other: ModelProfile, plan: LoadPlan) -> bool:
+    """Whether a model takes more memory than another that is loaded the same way."""
+    return predict_footprint(one, plan).total > predict_footprint(other, plan).total > 0
 
 
 def _alike(one: ModelProfile, other: ModelProfile) -> bool:

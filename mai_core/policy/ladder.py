@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mai_core.policy.footprint import layers_on_device
-from mai_core.policy.models import KvType, LoadPlan, ModelProfile
+from mai_core.policy.models import KvType, LoadedModel, LoadPlan, ModelProfile
 from mai_core.policy.room import Room
 from mai_core.policy.selection import Rung
 
-__all__ = ["plans", "rung_of", "rung_words"]
+__all__ = ["plans", "rung_of", "rung_words", "rungs_of"]
 
 
 def plans(model: ModelProfile, wanted: int, minimum: int, room: Room) -> Iterator[tuple[LoadPlan, Rung]]:
@@ -43,6 +43,13 @@ def rung_of(plan: LoadPlan, wanted: int) -> Rung:
     if plan.kv_type is not KvType.F16:
         return Rung.QUANTISED_KV
     return Rung.SMALLER_CONTEXT if plan.context < wanted else Rung.FULL
+
+
+def rungs_of(loaded: Iterable[LoadedModel], models: Iterable[ModelProfile], window: int) -> dict[str, str]:
+    """What ``rung_words`` says of every model Mai has loaded, by key, where a window of so many tokens is wanted."""
+    most = {m.key: m.max_context for m in models}
+    told = {m.key: rung_words(m.plan, min(window, most.get(m.key, window))) for m in loaded if m.owned}
+    return {key: words for key, words in told.items() if words}
 
 
 def rung_words(plan: LoadPlan, wanted: int, rung: Rung | None = None) -> str:

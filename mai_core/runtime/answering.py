@@ -77,28 +77,35 @@ class Answering:
             emit=emit,
             chain=Chain.of(decision, models, self._minimum),
         )
-        while (attempt := turn.chain.next) is not None:
-            model = models[attempt.key]
-            try:
-                await self._attempt(turn, attempt, model)
-            except PluginError:
-                raise
-            except MaiError as error:
-                turn.failed.append((attempt.key, error))
-                await self._learn(model, error)
-                borrowed = attempt.key in turn.borrowed
-                turn.chain = turn.chain.after(attempt, _cause(error), borrowed=borrowed, heirs=turn.heirs)
-                turn.heirs = ()
-                emit(FellBack(attempt.key, error, following.key if (following := turn.chain.next) else None))
-            else:
-                if answer.stop is StopReason.REPEATED:
-                    self._decider.struggled(attempt.key)
-                else:
-                    await self._decider.worked(attempt.key)
-                return
+        with self._decider.admissions() as admits:
+            while (attempt := turn.chain.next) is not None:
+                if not admits(attempt.key):
+                    turn.chain = turn.chain.without(attempt)
+                elif await self._answered(turn, attempt, models[attempt.key]):
+                    return
         if turn.whole is None or not answer.text.strip():
             raise _summary(turn.failed)
         answer.stop, answer.model = turn.whole
+
+    async def _answered(self, turn: AnswerInProgress, attempt: Attempt, model: ModelProfile) -> bool:
+        """Whether an attempt brought the answer to its end; where not, the chain says what comes next."""
+        try:
+            await self._attempt(turn, attempt, model)
+        except PluginError:
+            raise
+        except MaiError as error:
+            turn.failed.append((attempt.key, error))
+            await self._learn(model, error)
+            borrowed = attempt.key in turn.borrowed
+            turn.chain = turn.chain.after(attempt, _cause(error), borrowed=borrowed, heirs=turn.heirs)
+            turn.heirs = ()
+            turn.emit(FellBack(attempt.key, error, following.key if (following := turn.chain.next) else None))
+            return False
+        if turn.answer.stop is StopReason.REPEATED:
+            self._decider.struggled(attempt.key)
+        else:
+            await self._decider.worked(attempt.key)
+        return True
 
     async def _learn(self, model: ModelProfile, error: MaiError) -> None:
         """A model whose window is full or too small is well, and so is one on a machine that is busy."""

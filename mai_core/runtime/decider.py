@@ -11,10 +11,12 @@ from typing import NamedTuple
 from mai_core.errors import BackendUnavailable, MaiError
 from mai_core.plugin.isolation import StrategyRunner
 from mai_core.policy.decision import decide
+from mai_core.policy.exclusion import rejected
 from mai_core.policy.explanation import smallest_flip
 from mai_core.policy.feasibility import Limits, Situation
 from mai_core.policy.features import TaskFeatures
-from mai_core.policy.selection import Decision
+from mai_core.policy.health import kept_out_words
+from mai_core.policy.selection import Decision, Rejection, RejectionReason
 from mai_core.policy.stability import StabilityRules, Switch, paid_switch
 from mai_core.runtime.breakers import Breakers
 from mai_core.runtime.catalog import Catalog
@@ -94,6 +96,17 @@ class Decider:
             pinned_on=pinned_on,
             history=self._history,
             read=self._known_of(conversation),
+        )
+
+    async def kept_out(self) -> tuple[Rejection, ...]:
+        """The models that are not tried after failing: until when, and what gets them back."""
+        await self._breakers.remember()
+        return tuple(
+            rejected(model, RejectionReason.HEALTH, *kept_out_words(model.key, model.backend, found))
+            for model in self._catalog.models
+            if model.installed
+            and (found := self._breakers.of(self._catalog.origin(model.key))) is not None
+            and found.open
         )
 
     async def decide(self, situation: Situation, *, explain: bool = False) -> Decision:

@@ -10,6 +10,7 @@ from mai_core.errors import BackendUnavailable, MaiError, NothingFits, UnknownMo
 from mai_core.plugin.interfaces import Backend, FetchProgress, ModelFetcher
 from mai_core.policy.feasibility import Limits, Situation, feasible
 from mai_core.policy.features import TaskFeatures
+from mai_core.policy.ladder import rungs_of
 from mai_core.policy.messages import GenerationOptions, Message
 from mai_core.policy.models import ModelProfile
 from mai_core.policy.selection import Decision, Move, Rejection, RejectionReason
@@ -22,6 +23,7 @@ from mai_core.runtime.pool import Pool
 from mai_core.runtime.status import BackendStatus, ModelRow, Placement, Status
 from mai_core.runtime.store import Store
 from mai_core.runtime.turn import Fetching, ModelChosen
+from mai_core.runtime.watching import give_way
 
 __all__ = ["ModelManager"]
 
@@ -105,9 +107,9 @@ class ModelManager:
         model failed with.
         """
         await self._ensure_a_model(emit)
-        situation, decision = await self._decided(features)
+        situation, decision = await self._decided(features, conversation)
         if decision.choice is None and await self._catalog.is_back():
-            situation, decision = await self._decided(features)
+            situation, decision = await self._decided(features, conversation)
         answer.decision = decision
         emit(ModelChosen(decision))
         await self._anticipating.settle(decision.choice)
@@ -117,6 +119,9 @@ class ModelManager:
         models = {m.key: m for m in situation.models}
         await self._answering.answer(answer, conversation, messages, decision, models, options, emit)
         self.current = answer.model
+        if answer.model == decision.choice:
+            self._decider.carried_out(decision, situation)
+        self._decider.has_read(answer.model, conversation, answer.usage.prompt_tokens + answer.usage.completion_tokens)
         return situation
 
     async def explained(self, situation: Situation) -> Decision:
@@ -140,6 +145,11 @@ class ModelManager:
             relief.cancel()
         await asyncio.gather(*self._reliefs, return_exceptions=True)
 
+    async def give_way(self, host: str) -> bool:
+        """Free what is in use on a host whose trouble lasts, if it would not answer the next turn as it is loaded."""
+        pinned = await self.pin()
+        return await give_way(host, decider=self._decider, pool=self._pool, current=self.current, pinned=pinned)
+
     async def preload_model(self, key: str | None = None) -> str | None:
         """Load ``key``, or what an ordinary turn would get, and leave it idle; returns what is loaded.
 
@@ -158,13 +168,16 @@ class ModelManager:
         """The model in use, what is loaded, the state of the machines and of the backends."""
         await self._catalog.settled()
         snapshot = await asyncio.to_thread(self._monitor.refresh)
+        loaded = await self._pool.loaded()
         return Status(
             current=self.current or await asyncio.to_thread(self._store.last_model),
             pinned=await self.pin(),
-            loaded=await self._pool.loaded(),
+            loaded=loaded,
             resources=snapshot,
             backends=(*self._catalog.statuses, *self._unavailable),
             probe_faults=self._monitor.faults,
+            rungs=rungs_of(loaded, self._catalog.models, self._limits.window),
+            kept_out=await self._decider.kept_out(),
         )
 
     async def models(self) -> tuple[ModelRow, ...]:
@@ -213,8 +226,10 @@ class ModelManager:
         await self._catalog.refresh()
         return freed
 
-    async def _decided(self, features: TaskFeatures) -> tuple[Situation, Decision]:
-        situation = await self._decider.situation(features, current=self.current, pinned=await self.pin())
+    async def _decided(self, features: TaskFeatures, conversation: str) -> tuple[Situation, Decision]:
+        situation = await self._decider.situation(
+            features, current=self.current, pinned=await self.pin(), conversation=conversation
+        )
         return situation, await self._decider.decide(situation)
 
     def _relieve(self, situation: Situation, decision: Decision) -> None:

@@ -58,8 +58,8 @@ class SlotTable:
         return self.slots.get(slot.place) is slot
 
     def there(self, model: ModelProfile, plan: LoadPlan) -> Slot | None:
-        """An instance with enough context, an idle one rather than one that is busy."""
-        found = [s for s in self.usable if s.is_of(model) and s.plan.context >= plan.context]
+        """An instance as good as one loaded by ``plan``, an idle one rather than one that is busy."""
+        found = [s for s in self.usable if s.is_of(model) and s.plan.serves(plan)]
         return min(found, key=lambda s: s.leases, default=None)
 
     def idle(self, host: str | None = None) -> tuple[Slot, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from mai_core.policy.models import LoadedModel, ModelProfile
 from mai_core.policy.resources import ResourceSnapshot
@@ -106,7 +106,8 @@ class Status:
     """Everything ``mai status`` shows.
 
     ``current`` is the model that answered last or answers now. ``processes`` are all running Mai processes of this
-    person, this one included, with the models each has loaded.
+    person, this one included, with the models each has loaded. ``rungs`` says by key how far
+    what this process has loaded came down the ladder; ``kept_out`` who is not tried after failing, and until when.
     """
 
     current: str | None
@@ -116,3 +117,5 @@ class Status:
     backends: tuple[BackendStatus, ...] = ()
     processes: tuple[ProcessNote, ...] = ()
     probe_faults: tuple[str, ...] = ()
+    rungs: Mapping[str, str] = field(default_factory=dict)
+    kept_out: tuple[Rejection, ...] = ()

@@ -84,3 +84,14 @@ def test_nothing_is_prepared_without_need(made: Decision, calm: float) -> None:
 
 def test_a_smaller_favourite_needs_no_calm() -> None:
     assert to_prepare(decision(replace(large, is_loaded=True), candidate("tiny")), 0.0, RULES) is not None
+
+
+def test_what_may_climb_is_loaded_anew_in_its_own_place_and_nothing_else_first() -> None:
+    better = LoadPlan(context=8192)
+    low = replace(candidate("low", loaded=True), better=better)
+    found = to_prepare(decision(low, candidate("other")), CALM, RULES)
+    assert found is not None
+    assert (found.candidate.key, found.candidate.plan, found.evict) == ("low", better, True)
+    short = replace(candidate("short"), reloads=True)
+    assert to_prepare(decision(short), CALM, RULES) == (short, True)
+    assert to_prepare(decision(candidate("new")), CALM, RULES) == (candidate("new"), False)

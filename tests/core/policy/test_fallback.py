@@ -176,3 +176,20 @@ def test_another_place_of_the_model_comes_before_its_fallbacks_unless_it_leaves_
     near, far = model("a2", model="a"), model("a3", model="a", remote=True)
     left = chain(failing, far, C, B, near)
     assert keys(left.after(head(left), Failure.OTHER)) == ["a2", "b", "a3", "c"]
+
+
+def test_memory_that_did_not_suffice_twice_is_not_asked_for_again_on_that_host() -> None:
+    """So nobody crashes through every candidate: what is larger than what failed is left alone on that host."""
+    sizes = {"a": 4, "larger": 8, "same": 4, "small": 1}
+    here = [model(key, size_bytes=size * 2**30) for key, size in sizes.items()]
+    left = chain(*here, model("far", size_bytes=8 * 2**30, host="box", backend="two"), model("unknown", backend="two"))
+    first = left.after(head(left), Failure.OUT_OF_MEMORY)
+    assert keys(first) == ["a", "small", "far", "unknown", "larger", "same"]
+    second = first.after(head(first), Failure.OUT_OF_MEMORY)
+    assert keys(second) == ["a", "small", "far", "unknown", "same"]
+    assert head(second).plan.context == 1024, "the model itself comes down the ladder"
+    far = chain(model("far", size_bytes=2**33, host="box"), *here[1:])
+    once = far.after(head(far), Failure.OUT_OF_MEMORY, borrowed=True)
+    assert keys(once.after(head(once), Failure.OUT_OF_MEMORY, borrowed=True)) == ["same", "small"], (
+        "each host on its own"
+    )

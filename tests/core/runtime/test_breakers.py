@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mai_core.errors import ModelCrashed, ModelFileError, ModelLoadError, OutOfMemory
+from mai_core.errors import MaiError, ModelCrashed, ModelFileError, ModelLoadError, OutOfMemory
 from mai_core.policy.health import TRIAL_HEALTH
 from mai_core.runtime.breakers import Breakers
 from mai_core.runtime.store import Store
+from tests.core.runtime.worlds import model, running
 
 A, B, C, D, ELSEWHERE = ("one", "a"), ("one", "b"), ("one", "c"), ("one", "d"), ("two", "a")
 
@@ -119,3 +120,22 @@ async def test_a_new_process_knows_what_failed_before(store: Store, clock: Clock
     fresh = Breakers(store, clock)
     await fresh.remember()
     assert fresh.health(A) == 1.0
+
+
+async def test_a_turn_does_not_crash_through_every_model_of_a_broken_engine(tmp_path: Path) -> None:
+    """Three models that cannot be loaded are enough: the fourth of that engine is not tried, another engine's is."""
+    broken = [model(f"m{i}", 0.9 - i / 100, load_failures=[ModelLoadError("no")] * 9) for i in range(4)]
+    async with running(tmp_path, *broken) as (mai, _, _):
+        with pytest.raises(MaiError, match=r"every model failed: m0: .*m1: .*m2: "):
+            await mai.process_message("hi")
+        assert [len(m.load_failures) for m in broken] == [8, 8, 8, 9]
+        told = (await mai.get_status()).kept_out
+        assert {r.key for r in told} == {"m0", "m1", "m2", "m3"}
+        assert all(r.message.startswith("several models of fake failed; kept out for another") for r in told)
+        assert (
+            told[3].remedy == "one trial follows by itself; mai switch m3 tries it again now; mai logs has the errors"
+        )
+        broken[3].load_failures.clear()
+        await mai.switch("m3")
+        assert (await mai.process_message("hi")).message.model == "m3"
+        assert not (await mai.get_status()).kept_out
