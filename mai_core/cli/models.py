@@ -13,6 +13,7 @@ from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import ink, note, print_json, print_table, size, to_json, tokens
 from mai_core.cli.status import host_name, tell_of_faults
 from mai_core.cli.tables import table
+from mai_core.policy.ladder import rung_words
 from mai_core.policy.selection import RejectionReason
 
 if TYPE_CHECKING:
@@ -133,10 +134,11 @@ def _place(row: ModelRow) -> tuple[bool, bool, bool, int, int, str]:
 
 def _fit(placement: Placement) -> Text:
     if placement.candidate is not None:
-        fit = (placement.fit, _COLOURS[placement.fit])
-        if placement.fit in ("fits", "server decides"):
+        fit, candidate = (placement.fit, _COLOURS[placement.fit]), placement.candidate
+        words = rung_words(candidate.plan, candidate.wanted, candidate.rung) if candidate.wanted else ""
+        if placement.fit in ("fits", "server decides") and not words:
             return ink(fit)
-        return ink(fit, (f"  {tokens(placement.candidate.plan.context)} context", "dim"))
+        return ink(fit, (f"  {words.partition(': ')[2] or f'{tokens(candidate.plan.context)} context'}", "dim"))
     if placement.rejection is None:
         return ink((placement.fit, "dim"))
     reason = placement.rejection.reason

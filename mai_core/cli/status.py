@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from mai_core.policy.models import LoadedModel
     from mai_core.policy.resources import Host, MemoryPool
+    from mai_core.policy.selection import Rejection
     from mai_core.runtime.status import BackendStatus, Status
 
 __all__ = ["app", "host_name", "status_view", "tell_of_faults"]
@@ -90,6 +91,9 @@ def status_view(status: Status) -> Group:
     parts: list[RenderableType] = [_headline(status)]
     if any(process.loaded for process in status.processes) or status.loaded:
         parts += ["", _loaded(status)]
+        parts += [ink((key, "cyan"), f"  {words}") for key, words in sorted(status.rungs.items())]
+    if status.kept_out:
+        parts += ["", _kept_out(status.kept_out)]
     parts += ["", *(_host(host, alone=len(status.resources.hosts) == 1) for host in status.resources.hosts)]
     if status.processes:
         parts += ["", _processes(status)]
@@ -119,6 +123,13 @@ def _loaded(status: Status) -> Table:
             model.backend + ("" if model.host == "local" else f" on {model.host}"),
             f"process {owner}" if model.owned else ink(("not Mai", "dim")),
         )
+    return made
+
+
+def _kept_out(rejections: Iterable[Rejection]) -> Table:
+    made = table("Kept out", "Why", "What gets it back", wrap=("Why", "What gets it back"))
+    for rejection in rejections:
+        made.add_row(ink((rejection.key, "yellow")), rejection.message, ink((rejection.remedy, "dim")))
     return made
 
 

@@ -11,6 +11,7 @@ from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import ago, ink, print_json, print_table, seconds, size, tokens
 from mai_core.cli.tables import table
+from mai_core.policy.ladder import rung_words
 from mai_core.policy.selection import Ballot, Candidate, Decision, Move, Rejection, RejectionReason
 
 if TYPE_CHECKING:
@@ -86,6 +87,11 @@ def _headline(explanation: Explanation) -> Text:
         line.append("  (dry run)", "dim")
     elif explanation.made is not None:
         line.append(f"  ({ago(explanation.made)})", "dim")
+    if (chosen := decision.candidate(decision.choice)) is not None and chosen.wanted:
+        if words := rung_words(chosen.plan, chosen.wanted, chosen.rung):
+            line.append(f"\n{words[0].upper()}{words[1:]}", "yellow")
+        if chosen.better is not None:
+            line.append("; there is room for more by now, and it is loaded anew when it is idle", "yellow")
     if decision.favourite and decision.favourite != decision.choice:
         line.append(f"\nThe vote alone would have chosen {decision.favourite}.", "yellow")
     return line

@@ -194,16 +194,16 @@ def _where(pool: str, host: Host) -> str:
 def _slow_fit(model: ModelProfile, situation: Situation) -> _Fit | None:
     """The last rung: its private memory fits without headroom, its weights are read from disk again and again."""
     host = situation.snapshot.host(model.host)
-    minimum = min(situation.limits.minimum, model.max_context)
+    minimum, wanted = (min(most, model.max_context) for most in (situation.limits.minimum, situation.limits.window))
     plan = LoadPlan(context=minimum, kv_type=KvType.Q8_0, batch=128)
     footprint = predict_footprint(model, plan)
     if host is None or host.ram is None:
-        return _Fit(plan, footprint, Rung.SLOW, 0.0, situation.limits.window)
+        return _Fit(plan, footprint, Rung.SLOW, 0.0, wanted)
     limits = replace(situation.limits, headroom=0.0, headroom_min=0)
     room = room_for(model, host, host.ram, replace(situation, limits=limits))
     if footprint.anonymous > room.ram:
         return None
-    return _Fit(plan, footprint, Rung.SLOW, room.spare(footprint), situation.limits.window)
+    return _Fit(plan, footprint, Rung.SLOW, room.spare(footprint), wanted)
 
 
 def _candidate(model: ModelProfile, fit: _Fit, situation: Situation) -> Candidate:
