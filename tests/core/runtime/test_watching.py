@@ -10,6 +10,7 @@ import pytest
 
 from mai_core.errors import BackendUnavailable
 from mai_core.policy.features import TaskFeatures
+from mai_core.policy.models import KvType, LoadPlan
 from mai_core.policy.resources import Host, MemoryPool, PoolKind, ResourceSnapshot
 from mai_core.policy.triggers import WatchRules
 from mai_core.runtime.watching import Watching, give_way
@@ -139,3 +140,22 @@ async def test_of_two_in_memory_the_one_that_answers_now_stays(tmp_path: Path) -
         assert (decision.choice, [c.key for c in decision.candidates]) == ("small", ["small"])
         assert await give_way_of(mai)
         assert keys(await backend.loaded()) == {"small"}
+
+
+async def test_what_was_loaded_lower_down_is_loaded_anew_when_there_is_room_and_nobody_uses_it(tmp_path: Path) -> None:
+    """A quantised cache, and all the memory that was missing: the same model, with the cache it should have."""
+    low = LoadPlan(context=8192, kv_type=KvType.Q8_0)
+    async with running(tmp_path, model("m", 0.9), machine=FakeMachine(total=16 * GIB)) as (mai, backend, _):
+        profile = (await mai.models())[0].best.profile
+        assert await mai.manager._pool.preload(profile, low)
+        assert (await mai.process_message("hi")).message.model == "m"
+        assert [m.plan for m in await backend.loaded()] == [low], "no turn waits for it"
+        assert (await mai.get_status()).rungs == {"m": "quantised cache (q8_0): 8,192 tokens, memory is short"}
+        await mai.prepare()
+        async with asyncio.timeout(5):
+            while [m.plan.kv_type for m in await backend.loaded()] != [KvType.F16]:
+                await asyncio.sleep(0.01)
+        assert (await mai.get_status()).rungs == {}
+        loads = backend.calls.count(("load", "m"))
+        assert (await mai.process_message("again")).message.model == "m"
+        assert backend.calls.count(("load", "m")) == loads == 2
