@@ -38,8 +38,10 @@ def test_leaves_out_the_sentence_the_limit_cut() -> None:
     assert accepted(f"{GOOD} And the boat is to be", SOURCE, is_whole=False) == accepted(GOOD, SOURCE)
 
 
-@pytest.mark.parametrize(
-    "summary", ["", "  \n ", "Ok.", "the boat and the roof and the boat, " * 40, SOURCE], ids=range(5)
-)
-def test_refuses_what_is_empty_a_loop_or_no_shorter(summary: str) -> None:
+def test_refuses_a_loop() -> None:
+    assert accepted("They paint the boat teal and then " * 40, SOURCE * 20) == ""
+
+
+@pytest.mark.parametrize("summary", ["", "  \n ", "Ok.", SOURCE], ids=range(4))
+def test_refuses_what_is_empty_or_no_shorter(summary: str) -> None:
     assert accepted(summary, SOURCE) == ""
