@@ -24,8 +24,8 @@ LONGEST_LINE = 1000
 
 INSTRUCTION = (
     "Summarise our conversation up to here in at most {} words, as notes for yourself: what I told you about myself "
-    "and asked you to do, what we found out and decided, and what is still open. Keep names, numbers and dates. Call "
-    "me the user. Write plain sentences, nothing else, in the language we speak."
+    "and asked you to do, what we found out and decided, and what is still open. Keep names, numbers and dates. "
+    "Call me the user. Write plain sentences, nothing else, in the language we speak."
 )
 
 
