@@ -30,7 +30,10 @@ The class of a failure is decided once, where it happens, and decides what comes
 
 from __future__ import annotations
 
-from mai_core.policy.struggle import Struggle
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mai_core.policy.struggle import Struggle
 
 __all__ = [
     "AccessDenied",

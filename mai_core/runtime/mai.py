@@ -36,7 +36,7 @@ from mai_core.runtime.recording import Recorder
 from mai_core.runtime.status import ModelRow, Status
 from mai_core.runtime.store import Store
 from mai_core.runtime.turn import Explanation, Reply, TurnEnd, TurnEvent
-from mai_core.runtime.watching import Watching, give_way
+from mai_core.runtime.watching import Watching
 
 if TYPE_CHECKING:
     from mai_core.settings.layers import LoadedSettings
@@ -122,13 +122,12 @@ class AsyncMai:
             fetch_starter=settings.starter.fetch == "auto",
             unavailable=parts.unavailable,
         )
-        self._decider = decider
         self._watching = Watching(
             latest=self._monitor.latest,
             interval=settings.monitor.interval_seconds,
             rules=WatchRules(limits=limits, pressure_full=settings.monitor.pressure_full),
             relieve=lambda host: self._pool.relieve(host, spare=self.manager.current),
-            give_way=self._give_way,
+            give_way=self.manager.give_way,
             prepare=self.prepare,
         )
         self._presence: Presence | None = None
@@ -311,11 +310,6 @@ class AsyncMai:
             await self.manager.anticipate(features, self.conversation or "", messages)
         except MaiError as error:
             log.info("nothing was prepared", extra={"reason": str(error)})
-
-    async def _give_way(self, host: str) -> bool:
-        manager = self.manager
-        pinned = await manager.pin()
-        return await give_way(host, decider=self._decider, pool=self._pool, current=manager.current, pinned=pinned)
 
     def _in_background(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

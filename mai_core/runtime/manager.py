@@ -135,7 +135,9 @@ class ModelManager:
 
     async def anticipate(self, features: TaskFeatures, conversation: str, messages: Sequence[Message]) -> None:
         """Begin to get the model ready that such a turn of this conversation would want; returns at once."""
-        situation = await self._decider.situation(features, current=self.current, pinned=await self.pin())
+        situation = await self._decider.situation(
+            features, current=self.current, pinned=await self.pin(), conversation=conversation
+        )
         self._anticipating.begin(situation, await self._decider.decide(situation), conversation, messages)
 
     async def close(self) -> None:
