@@ -83,7 +83,7 @@ def test_a_worker_killed_in_mid_reply_is_replaced_and_the_reply_goes_on(
     worker.kill()
     rest, remarks = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert "killed by SIGKILL; it is started again" in remarks
+    assert "killed by SIGKILL; it was started again" in remarks
     asked, answer = ready.stored()
     assert (asked["content"], answer["stop"]) == (TALE, "length")
     assert answer["content"].strip().endswith(rest.strip()[-40:])

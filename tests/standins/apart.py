@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,9 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Apart", "apart"]
+__all__ = ["Apart", "apart", "freeze"]
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def freeze(process: subprocess.Popen[str]) -> None:
+    """Stop a child; it stands still when this returns: after a mere signal one more answer may come through."""
+    process.send_signal(signal.SIGSTOP)
+    os.waitpid(process.pid, os.WUNTRACED)
 
 
 class Apart:
@@ -23,7 +30,7 @@ class Apart:
 
     def freeze(self) -> None:
         """The system still takes up connections for it; it does not answer."""
-        self._process.send_signal(signal.SIGSTOP)
+        freeze(self._process)
 
     def thaw(self) -> None:
         """It goes on where it was."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -40,12 +38,6 @@ def server_process(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]
             yield f"127.0.0.1:{int(process.stdout.readline())}", process
         finally:
             process.kill()
-
-
-def freeze(process: subprocess.Popen[str]) -> None:
-    """Stop a process; it stands still when this returns: after a mere signal one more answer may come through."""
-    process.send_signal(signal.SIGSTOP)
-    os.waitpid(process.pid, os.WUNTRACED)
 
 
 MAI = """

@@ -16,13 +16,14 @@ from pathlib import Path
 import lmstudio
 import pytest
 from lmstudio_home import ROOT, free_port
-from lmstudio_world import KEY, REPLY, MakeBackend, freeze, server_process, sockets_to
+from lmstudio_world import KEY, REPLY, MakeBackend, server_process, sockets_to
 
 from mai_backends.lmstudio import client, discovery, engine
 from mai_backends.lmstudio.backend import LMStudioBackend
 from mai_core.errors import AccessDenied, BackendUnavailable, ModelStalled, SettingsError
 from mai_core.policy.messages import GenerationOptions, Message, Role
 from mai_core.policy.models import LoadPlan
+from tests.standins.apart import freeze
 from tests.standins.faults import Fault
 from tests.standins.lmstudio import LMStudioStandIn, StandInModel
 

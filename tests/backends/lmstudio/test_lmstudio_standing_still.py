@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 import pytest
 from lmstudio_home import Home, free_port
-from lmstudio_world import KEY, MakeBackend, freeze, server_process
+from lmstudio_world import KEY, MakeBackend, server_process
 
 from mai_backends.lmstudio import discovery
 from mai_core.errors import BackendUnavailable, EngineAbsent, ModelLoadError
 from mai_core.policy.models import LoadPlan
+from tests.standins.apart import freeze
 from tests.standins.faults import Fault
 from tests.standins.lmstudio import LMStudioStandIn, StandInModel
 

@@ -13,6 +13,8 @@ import httpx
 import lmstudio
 import pytest
 
+from tests.standins.apart import freeze
+
 Start = Callable[..., tuple[subprocess.Popen[str], str]]
 
 
@@ -63,7 +65,7 @@ def test_stopping_it_freezes_everything_until_it_goes_on(start: Start, quick: No
     process, host = start()
     with lmstudio.Client(host) as client:
         client.llm.list_loaded()
-        process.send_signal(signal.SIGSTOP)
+        freeze(process)
         with pytest.raises(lmstudio.LMStudioTimeoutError):
             client.llm.list_loaded()
         with pytest.raises(httpx.ReadTimeout):
