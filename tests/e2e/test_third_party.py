@@ -53,9 +53,7 @@ def test_decides_when_the_settings_say_so(installed: FreshInstall, starter_gguf:
     assert decision["ballots"][0]["fault"] == ""
     proposals = decision["ballots"][0]["proposals"]
     best = max(proposal["score"] for proposal in proposals)
-    assert decision["choice"] in {p["key"] for p in proposals if p["score"] == best}, (
-        "of equals, either"
-    )
+    assert decision["choice"] in {p["key"] for p in proposals if p["score"] == best}, "of equals, either"
 
 
 def test_a_wrong_option_is_named(installed: FreshInstall) -> None:
