@@ -39,6 +39,7 @@ class EmbeddedBackend:
     kind: ClassVar[str] = "embedded"
 
     def __init__(self, context: BackendContext) -> None:
+        from mai_backends.embedded.devices import Devices
         from mai_backends.embedded.library import Library
         from mai_backends.embedded.options import EmbeddedOptions
         from mai_backends.embedded.states import StateStore
@@ -53,6 +54,7 @@ class EmbeddedBackend:
             models_dirs=self._options.models_dirs,
             scan_other_tools=self._options.scan_other_tools,
         )
+        self._devices = Devices(context.cache_dir / "devices.json")
         self._states = StateStore(context.cache_dir / "states", self._options.saved_states)
         self._instances: dict[str, Instance] = {}
         self._starting: set[WorkerProcess] = set()
@@ -61,7 +63,8 @@ class EmbeddedBackend:
 
     async def models(self) -> Sequence[ModelProfile]:
         """Every chat model in a GGUF file on this disk."""
-        return await self._library.profiles()
+        profiles, offload = await asyncio.gather(self._library.profiles(), self._devices.any())
+        return [replace(profile, offload=offload) for profile in profiles]
 
     async def loaded(self) -> Sequence[LoadedModel]:
         """Every model of this process with the memory it takes. Workers that died are forgotten here."""

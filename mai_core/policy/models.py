@@ -108,6 +108,7 @@ class ModelProfile:
     max_context   tokens the model was trained for
     quality       probability in [0, 1] of a good answer at medium difficulty, by kind of task; ``default`` for the rest
     installed     False for a model that is only known and would have to be fetched first
+    offload       False where its backend can put no layers on a GPU: main memory is all it takes
     origin        who put it on this disk: ``mai``, ``ollama``, ``lm-studio``, ...
     fault         why its files cannot be used, when they are there and cannot
     price_in, price_out   money per million tokens, of remote backends
@@ -129,6 +130,7 @@ class ModelProfile:
     tier: Tier = Tier.SMALL
     quality: Mapping[str, float] = field(default_factory=dict)
     installed: bool = True
+    offload: bool = True
     remote: bool = False
     origin: str = ""
     sha256: str = ""

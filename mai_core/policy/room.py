@@ -55,7 +55,8 @@ def room_for(model: ModelProfile, host: Host, pool: MemoryPool, situation: Situa
     limits, loaded = situation.limits, situation.loaded
     promised = [p.footprint for p in situation.promised if p.host == model.host and p.model != model.key and p.firm]
     ram = spendable(host, loaded, limits) - sum(footprint.ram for footprint in promised)
-    device = max((p for p in host.pools if p.kind is PoolKind.DEVICE), key=lambda p: p.available, default=None)
+    devices = [p for p in host.pools if p.kind is PoolKind.DEVICE and model.offload]
+    device = max(devices, key=lambda p: p.available, default=None)
     if device is None:
         return Room(ram, pool.total)
     credit = sum(m.footprint.devices.get(device.name, 0) for m in _replaceable(host, loaded))

@@ -89,6 +89,12 @@ def test_less_memory_never_puts_a_model_on_a_higher_rung(model: ModelProfile, on
     assert height(only(world(model, ram=little))) <= height(only(world(model, ram=much)))
 
 
+@given(profiles(), st.integers(0, 24 * GIB), st.integers(0, 64 * GIB))
+def test_a_device_its_backend_cannot_use_makes_no_difference(model: ModelProfile, device: int, ram: int) -> None:
+    model = replace(model, offload=False)
+    assert feasible(world(model, ram=ram, device=device)) == feasible(world(model, ram=ram))
+
+
 @given(profiles(), st.integers(0, 24 * GIB), st.integers(0, 24 * GIB), st.integers(0, 64 * GIB))
 def test_less_memory_on_the_device_never_puts_a_model_on_a_higher_rung(
     model: ModelProfile, one: int, other: int, ram: int
