@@ -28,12 +28,11 @@ from mai_core.runtime.store import Store
 __all__ = ["Decider"]
 
 
-class _Read(NamedTuple):
-    """What the instance in a slot has read last."""
+class _Latest(NamedTuple):
+    """The conversation that the instance in a slot has read last."""
 
     slot: Slot
     conversation: str
-    tokens: int
 
 
 class Decider:
@@ -62,7 +61,8 @@ class Decider:
         self._arbiter = arbiter
         self._breakers = Breakers(store, now)
         self._history: tuple[Switch, ...] = ()
-        self._read: dict[str, _Read] = {}
+        self._latest: dict[str, _Latest] = {}
+        self._read: dict[tuple[str, str], int] = {}
 
     async def situation(
         self, features: TaskFeatures, *, current: str | None, pinned: str | None, conversation: str = ""
@@ -121,10 +121,14 @@ class Decider:
             self._history = (*recent, switch)
 
     def has_read(self, key: str, conversation: str, tokens: int) -> None:
-        """Remember how much of a conversation a model has read: while it is there, going back to it costs the rest."""
+        """Remember how much of a conversation a model has read: going back to it costs only the rest.
+
+        That holds while it is in memory and reads nothing else, and after that if its backend keeps what it read.
+        """
         slot = next((s for s in self._pool.slots if s.model == key and s.usable), None)
         if slot is not None:
-            self._read[key] = _Read(slot, conversation, tokens)
+            self._latest[key] = _Latest(slot, conversation)
+            self._read[key, conversation] = tokens
 
     async def failed(self, key: str, backend: str, error: MaiError) -> None:
         """Remember that a model failed; of one whose backend is gone, that the backend is."""
@@ -153,8 +157,10 @@ class Decider:
 
     def _known_of(self, conversation: str) -> dict[str, int]:
         there = {id(slot) for slot in self._pool.slots if slot.usable}
-        self._read = {key: read for key, read in self._read.items() if id(read.slot) in there}
-        return {key: read.tokens for key, read in self._read.items() if read.conversation == conversation}
+        self._latest = {key: latest for key, latest in self._latest.items() if id(latest.slot) in there}
+        now = {(key, latest.conversation) for key, latest in self._latest.items()}
+        self._read = {read: n for read, n in self._read.items() if read in now or self._pool.keeps(*read)}
+        return {key: tokens for (key, of), tokens in self._read.items() if of == conversation}
 
     def _decided(self, situation: Situation) -> Decision:
         return decide(situation, self._strategies.ballots, arbiter=self._arbiter, rules=self._rules)

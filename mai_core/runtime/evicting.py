@@ -14,7 +14,7 @@ from mai_core.policy.feasibility import Limits, headroom
 from mai_core.policy.models import ModelProfile
 from mai_core.policy.resources import ResourceSnapshot
 from mai_core.policy.speed import LOAD_SECONDS, LOAD_SECONDS_PER_BYTE
-from mai_core.runtime.keeping import leave
+from mai_core.runtime.keeping import Keeping
 from mai_core.runtime.leaving import end, memory_returned
 from mai_core.runtime.residents import Residents
 from mai_core.runtime.slot_table import SlotTable
@@ -39,6 +39,7 @@ class Evicting:
         table: SlotTable,
         backends: Mapping[str, Backend],
         residents: Residents,
+        keeping: Keeping,
         *,
         snapshot: Callable[[], Awaitable[ResourceSnapshot]],
         limits: Limits,
@@ -47,6 +48,7 @@ class Evicting:
         self._table = table
         self._backends = backends
         self._residents = residents
+        self._keeping = keeping
         self._snapshot = snapshot
         self._limits = limits
         self._clock = clock
@@ -109,7 +111,7 @@ class Evicting:
     async def _leave(self, slot: Slot) -> None:
         started, instance, before = self._clock(), slot.instance, await self._available(slot.host)
         try:
-            await leave(self._backends[slot.backend], slot)
+            await self._keeping.leave(slot)
             await end(self._backends[slot.backend], instance)
         except UnloadFailed:
             slot.move(State.STUCK)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from mai_core.plugin.interfaces import Backend, StateKeeper
 from mai_core.runtime.slots import Slot
 
-__all__ = ["enter", "forget", "leave"]
+__all__ = ["Keeping", "forget"]
 
 log = logging.getLogger("mai.keeping")
 
@@ -17,27 +17,43 @@ SAVE_SECONDS = 5.0
 RESTORE_SECONDS = 10.0
 
 
-async def enter(backend: Backend, slot: Slot, conversation: str) -> None:
-    """Make a leased instance ready to answer in ``conversation``, when it last answered in another or in none."""
-    if not isinstance(backend, StateKeeper) or not conversation or slot.conversation == conversation or slot.leases > 1:
-        return
-    await leave(backend, slot)
-    instance = slot.instance.instance
-    tokens = await _within(RESTORE_SECONDS, "restored", slot, lambda: backend.restore_state(instance, conversation))
-    slot.conversation = conversation
-    if tokens:
-        log.info("conversation restored", extra={"model": slot.model, "tokens": tokens})
+class Keeping:
+    """Saves and restores for one pool, and remembers what was saved: a model that left with it comes back cheaply."""
 
+    def __init__(self, backends: Mapping[str, Backend]) -> None:
+        self._backends = backends
+        self._kept: set[tuple[str, str]] = set()
 
-async def leave(backend: Backend, slot: Slot) -> None:
-    """Keep what the instance has read, before it answers in another conversation or is unloaded."""
-    if not isinstance(backend, StateKeeper) or not slot.conversation:
-        return
-    instance, conversation = slot.instance.instance, slot.conversation
-    size = await _within(SAVE_SECONDS, "saved", slot, lambda: backend.save_state(instance, conversation))
-    slot.conversation = ""
-    if size:
-        log.info("conversation kept", extra={"model": slot.model, "bytes": size})
+    def keeps(self, model: str, conversation: str) -> bool:
+        """Whether what this model's engine read of the conversation was saved when it turned to something else."""
+        return (model, conversation) in self._kept
+
+    async def enter(self, slot: Slot, conversation: str) -> None:
+        """Make a leased instance ready to answer in ``conversation``, when it last answered in another or in none."""
+        backend = self._backends[slot.backend]
+        if not isinstance(backend, StateKeeper) or not conversation:
+            return
+        if slot.conversation == conversation or slot.leases > 1:
+            return
+        await self.leave(slot)
+        instance = slot.instance.instance
+        tokens = await _within(RESTORE_SECONDS, "restored", slot, lambda: backend.restore_state(instance, conversation))
+        slot.conversation = conversation
+        self._kept.discard((slot.model, conversation))
+        if tokens:
+            log.info("conversation restored", extra={"model": slot.model, "tokens": tokens})
+
+    async def leave(self, slot: Slot) -> None:
+        """Keep what the instance has read, before it answers in another conversation or is unloaded."""
+        backend = self._backends[slot.backend]
+        if not isinstance(backend, StateKeeper) or not slot.conversation:
+            return
+        instance, conversation = slot.instance.instance, slot.conversation
+        size = await _within(SAVE_SECONDS, "saved", slot, lambda: backend.save_state(instance, conversation))
+        slot.conversation = ""
+        if size:
+            self._kept.add((slot.model, conversation))
+            log.info("conversation kept", extra={"model": slot.model, "bytes": size})
 
 
 async def forget(backends: Iterable[Backend], conversations: Sequence[str]) -> None:

@@ -33,7 +33,7 @@ from mai_core.policy.footprint import predict_footprint
 from mai_core.policy.models import Footprint, LoadedModel, LoadPlan, ModelProfile, Promise
 from mai_core.policy.resources import ResourceSnapshot
 from mai_core.runtime.evicting import Evicting, NoRoom
-from mai_core.runtime.keeping import enter, leave
+from mai_core.runtime.keeping import Keeping
 from mai_core.runtime.residents import Residents
 from mai_core.runtime.slot_table import SlotTable
 from mai_core.runtime.slots import Slot, State
@@ -92,7 +92,10 @@ class Pool:
         self._idle_seconds = idle_seconds
         self._clock = clock
         self._table = SlotTable()
-        self._evicting = Evicting(self._table, backends, self._residents, snapshot=snapshot, limits=limits, clock=clock)
+        self._keeping = Keeping(backends)
+        self._evicting = Evicting(
+            self._table, backends, self._residents, self._keeping, snapshot=snapshot, limits=limits, clock=clock
+        )
         self._turn = 0
         self._reaper: asyncio.Task[None] | None = None
 
@@ -111,6 +114,10 @@ class Pool:
         """Every slot as it stands, for those who watch; nobody else may move them."""
         return (*self._table.loads.values(), *self._table.slots.values())
 
+    def keeps(self, model: str, conversation: str) -> bool:
+        """Whether a model that was loaded here will find again what it had read of a conversation."""
+        return self._keeping.keeps(model, conversation)
+
     @contextlib.asynccontextmanager
     async def acquire(
         self, model: ModelProfile, plan: LoadPlan, *, conversation: str = "", progress: Progress | None = None
@@ -124,7 +131,7 @@ class Pool:
         self._turn += 1
         slot.warm(self._turn)
         try:
-            await enter(self._backends[slot.backend], slot, conversation)
+            await self._keeping.enter(slot, conversation)
             yield slot.instance
         finally:
             self._release(slot)
@@ -197,7 +204,7 @@ class Pool:
                 slot.task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
-        await asyncio.gather(*(leave(self._backends[slot.backend], slot) for slot in self._table.idle()))
+        await asyncio.gather(*(self._keeping.leave(slot) for slot in self._table.idle()))
         await self._residents.close()
 
     async def _ready(self, model: ModelProfile, plan: LoadPlan, progress: Progress | None) -> Slot:

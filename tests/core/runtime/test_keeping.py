@@ -74,6 +74,19 @@ async def test_a_conversation_is_restored_after_a_load_and_kept_before_its_model
     ]
 
 
+async def test_the_pool_knows_what_will_be_found_again() -> None:
+    pool = pool_of(backend := Keeper.of(FakeModel.named("m")))
+    await talk(pool, backend, "a")
+    assert not pool.keeps("m", "a"), "it is in memory"
+    await pool.unload("m")
+    assert pool.keeps("m", "a")
+    assert not pool.keeps("m", "b")
+    await talk(pool, backend, "a")
+    backend.fault = OSError("no space left on device")
+    await pool.unload("m")
+    assert not pool.keeps("m", "a")
+
+
 async def test_conversations_that_take_turns_on_one_model_are_kept_in_between() -> None:
     pool = pool_of(backend := Keeper.of(FakeModel.named("m")))
     await talk(pool, backend, "a", "b")
