@@ -17,14 +17,14 @@ from pathlib import Path
 
 from mai_backends.embedded.assembling import Assembly
 from mai_backends.embedded.download import Downloader, Patience, open_client
-from mai_backends.embedded.facts import FileKind, facts_of
 from mai_backends.embedded.files import in_thread, sync_to_disk
-from mai_backends.embedded.gguf import read_header
 from mai_backends.embedded.notes import OriginNote, read_note, write_note
 from mai_backends.embedded.progress import Meter
 from mai_backends.embedded.room import disk_errors, require_room
 from mai_backends.embedded.sources import Artifact, local
 from mai_backends.embedded.verify import Verifier
+from mai_backends.gguf.facts import FileKind, facts_of
+from mai_backends.gguf.reader import read_header
 from mai_core.errors import ChecksumMismatch, FetchError, ModelFileError
 
 __all__ = ["Fetcher"]

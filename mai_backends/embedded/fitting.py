@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mai_backends.embedded.discovery import files_of
-from mai_backends.embedded.gguf import read_header
 from mai_backends.embedded.states import digest
+from mai_backends.gguf.reader import read_header
 from mai_core.policy.models import LoadPlan
 
 __all__ = ["fit_of"]

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from mai_backends.embedded.facts import ModelFacts, read_model
 from mai_backends.embedded.files import FileCache
+from mai_backends.gguf.facts import ModelFacts, read_model
 from mai_backends.lmstudio.catalogue import ModelRow
 from mai_core.errors import ModelFileError
 from mai_core.policy.models import Architecture

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mai_backends.embedded.facts import facts_of
-from mai_backends.embedded.gguf import Header, Value
+from mai_backends.gguf.facts import facts_of
+from mai_backends.gguf.types import Header, Value
 from mai_backends.ollama.client.fields import mapping, number, text, texts
 from mai_backends.ollama.client.rows import Installed
 from mai_backends.windows import believable

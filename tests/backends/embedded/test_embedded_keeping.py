@@ -20,7 +20,7 @@ from embedded_engine import MakeBackend, Reply, ask, backend_in, facts, gone, pr
 
 from mai_backends.embedded import keeping
 from mai_backends.embedded.backend import EmbeddedBackend
-from mai_backends.embedded.facts import read_model
+from mai_backends.gguf.facts import read_model
 from mai_core.plugin.interfaces import StateKeeper
 from mai_core.policy.models import KvType, LoadedModel, LoadPlan, ModelProfile
 

@@ -15,8 +15,8 @@ from gguf_writer import F32, LLAMA, Q4_0, Q4_K, TENSORS, gguf, text, tiny, value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mai_backends.embedded.facts import FileKind, ModelFacts, read_model
-from mai_backends.embedded.gguf import read_header
+from mai_backends.gguf.facts import FileKind, ModelFacts, read_model
+from mai_backends.gguf.reader import read_header
 from mai_core.errors import ModelFileError
 
 

@@ -9,7 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from mai_backends.embedded.gguf import GGML_TYPES, Header, Tensor, Value, read_header
+from mai_backends.gguf.reader import read_header
+from mai_backends.gguf.types import GGML_TYPES, Header, Tensor, Value
 from mai_core.errors import ModelFileError
 from mai_core.policy.models import Architecture
 
