@@ -36,8 +36,8 @@ class CostAware:
         if self.unit == "energy":
             return (lambda c: c.energy_joules), self.typical or 500.0, (lambda c: f"{c.energy_joules:.0f} J")
         if self.unit == "money":
-            return (lambda c: c.money), self.typical or 0.001, (lambda c: f"{c.money:.5f}")
-        return (lambda c: c.cost), self.typical or 0.006, (lambda c: f"{c.money:.5f} and {c.wait_seconds:.1f} s")
+            return (lambda c: c.money), self.typical or 0.001, (lambda c: _amount(c.money))
+        return (lambda c: c.cost), self.typical or 0.006, (lambda c: f"{_amount(c.money)} and {c.wait_seconds:.1f} s")
 
     def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
         """Above 0.5 by cheapness when the target is reached, below by nearness to it."""
@@ -53,3 +53,8 @@ class CostAware:
                 reason = f"quality {c.quality:.2f} is below the target {self.target:.2f}"
             proposals.append(Proposal(c.key, score, reason))
         return proposals
+
+
+def _amount(money: float) -> str:
+    """Four decimals tell apart what anybody would: a turn on this machine costs the electricity of a few seconds."""
+    return f"{money:.4f}" if money == 0.0 or money >= 0.00005 else "under 0.0001"
