@@ -127,6 +127,8 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
             return kept
         elif kept.rung is not Rung.SMALLER_CONTEXT:
             return replace(kept, better=_better(model, instance, wanted, host, pool, situation))
+        elif instance.asked is not None and instance.asked.context >= wanted:
+            return kept
     footprint = Footprint()
     for plan, rung in plans(model, wanted, min(situation.limits.minimum, wanted), room):
         footprint = predict_footprint(model, plan, device=room.device)
@@ -184,7 +186,7 @@ def _better(
     room = room_for(model, host, pool, replace(situation, loaded=(instance,)))
     full, _ = next(plans(model, max(wanted, instance.plan.context), situation.limits.minimum, room))
     spare = room.spare(predict_footprint(model, full, device=room.device))
-    return full if spare >= situation.limits.spare and not instance.plan.serves(full) else None
+    return full if spare >= situation.limits.spare and not (instance.asked or instance.plan).serves(full) else None
 
 
 def _where(pool: str, host: Host) -> str:

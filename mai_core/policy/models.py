@@ -224,6 +224,7 @@ class LoadedModel:
     """A model that is in memory now. ``leased`` while it answers; ``owned`` when Mai loaded it.
 
     ``expires_in`` is the seconds of idleness after which its engine unloads it by itself; None when it does not.
+    ``asked`` is the plan it was loaded by, of which its engine may have kept less: asking again would give the same.
     """
 
     instance: str
@@ -236,6 +237,7 @@ class LoadedModel:
     owned: bool = True
     pid: int | None = None
     expires_in: float | None = None
+    asked: LoadPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)

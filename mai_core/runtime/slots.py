@@ -67,6 +67,7 @@ class Slot:
     ending        its load is being cancelled, nobody joins it any more
     conversation  what its engine read last; empty when nobody knows
     heat          how much it was used, at the turn ``warmed``
+    asked         the plan it was loaded by; ``plan`` is what its engine made of it
     """
 
     model: str
@@ -88,11 +89,12 @@ class Slot:
     idle_since: float = 0.0
     heat: float = 0.0
     warmed: int = 0
+    asked: LoadPlan | None = None
 
     @classmethod
     def reserved(cls, model: ModelProfile, plan: LoadPlan, footprint: Footprint) -> Slot:
         """A slot for a load that begins."""
-        return cls(model=model.key, footprint=footprint, host=model.host, backend=model.backend, plan=plan)
+        return cls(model=model.key, footprint=footprint, host=model.host, backend=model.backend, plan=plan, asked=plan)
 
     @classmethod
     def found(cls, loaded: LoadedModel, now: float) -> Slot:
@@ -113,7 +115,8 @@ class Slot:
         """The instance, marked as it stands here. Raises ``LookupError`` before it is loaded."""
         if self.loaded is None:
             raise LookupError(f"{self.model} is {self.state}")
-        return replace(self.loaded, leased=self.loaded.leased or self.state is State.LEASED)
+        leased = self.loaded.leased or self.state is State.LEASED
+        return replace(self.loaded, leased=leased, asked=self.asked)
 
     @property
     def usable(self) -> bool:

@@ -207,6 +207,8 @@ SHORT = LoadPlan(context=2048)
         ({"ram": 6 * GIB}, False),
         ({"loaded": (instance(PACKED, owned=False),)}, False),
         ({"loaded": (instance(PACKED, leased=True),)}, False),
+        ({"loaded": (instance(PACKED, asked=PACKED),)}, True),
+        ({"loaded": (instance(PACKED, asked=LoadPlan(context=8192)),)}, False),
     ],
 )
 def test_what_was_loaded_lower_down_is_offered_the_top_again_after_calm(more: dict[str, object], climbs: bool) -> None:
@@ -238,6 +240,8 @@ def test_a_split_model_goes_back_to_the_device_when_that_is_free() -> None:
     [
         ({}, True),
         ({"prompt": 500}, False),
+        ({"loaded": (instance(SHORT, asked=SHORT),)}, True),
+        ({"loaded": (instance(SHORT, asked=LoadPlan(context=8192)),)}, False),
         ({"calm": 299.0}, False),
         ({"history": (Switch(9_800.0, "m", up=True),)}, False),
         ({"ram": 5 * GIB}, False),
