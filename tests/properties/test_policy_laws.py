@@ -232,14 +232,14 @@ def test_up_only_after_calm_and_down_at_once(situation: Situation) -> None:
         instance="i", key=smallest.key, backend="embedded", plan=smallest.plan, footprint=smallest.footprint
     )
     pool = situation.snapshot.hosts[0].pools[0]
-    pool = replace(pool, available=max(0, pool.available - smallest.footprint.anonymous))
+    beside = max(0, pool.available - smallest.footprint.anonymous)
     world = replace(situation, loaded=(small,), current=smallest.key)
-    restless = choose(replace(world, snapshot=snapshot(pool.total, pool.available, calm=10.0)))
+    restless = choose(replace(world, snapshot=snapshot(pool.total, beside, calm=10.0)))
     chosen = restless.candidate(restless.choice)
     assert chosen is not None
     bigger = chosen.footprint.total > smallest.footprint.total
     assert chosen.key == smallest.key or not bigger, "no bigger model is taken up before calm"
-    gone = choose(replace(world, loaded=(), current="gone", snapshot=snapshot(pool.total, pool.available, calm=10.0)))
+    gone = choose(replace(situation, current="gone", snapshot=snapshot(pool.total, pool.available, calm=10.0)))
     assert gone.choice is not None, "without the model in use the next one is taken at once"
 
 
