@@ -9,15 +9,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from mai_backends.gguf.fields import number_of, text_of
+from mai_backends.gguf.layers import KNOWN, layers_of
 from mai_backends.gguf.reader import read_header
 from mai_backends.gguf.types import GGML_TYPES, Header, Tensor, Value
+from mai_backends.gguf.weights import repack_bytes, weight_bytes
 from mai_core.errors import ModelFileError
-from mai_core.policy.models import Architecture
+from mai_core.policy.architecture import Architecture, LayerGroup, WeightBytes
 
 __all__ = ["FileKind", "ModelFacts", "facts_of", "read_model"]
 
-_MAX_LAYERS = 4096
-_MAX_NUMBER = 1 << 40
 _DEFAULT_CONTEXT = 2048
 
 # general.file_type: how the file as a whole was quantised (llama.cpp, enum llama_ftype).
@@ -57,13 +58,6 @@ _FILE_TYPES: Mapping[int, str] = {
     38: "MXFP4",
 }
 
-# One layer in so many attends to everything, the others to a sliding window (llama.cpp, set_swa_pattern).
-_FULL_LAYER_EVERY: Mapping[str, int] = {"gemma2": 2, "gemma3": 6}
-
-# Types the CPU engine was measured to copy into a faster layout; the token embedding is only looked up in, not copied.
-_REPACKED = frozenset({"Q4_K"})
-_NOT_REPACKED = "token_embd"
-
 
 class FileKind(StrEnum):
     """What a GGUF file is for."""
@@ -98,8 +92,17 @@ class ModelFacts:
         if fields.keys() != set(cls.__dataclass_fields__):
             raise ValueError("other fields than these")
         if fields.get("architecture") is not None:
-            fields["architecture"] = Architecture(**fields["architecture"])
+            fields["architecture"] = _remembered(fields["architecture"])
         return cls(**{**fields, "kind": FileKind(fields["kind"])})
+
+
+def _remembered(value: Mapping[str, Any]) -> Architecture:
+    """An architecture from its plain values, in which every tuple has become a list."""
+    weights = value["weights"]
+    if weights is not None:
+        weights = WeightBytes(**{**weights, "layers": tuple(weights["layers"])})
+    groups = tuple(LayerGroup(**group) for group in value["groups"])
+    return Architecture(**{**value, "groups": groups, "order": tuple(value["order"]), "weights": weights})
 
 
 def read_model(files: Sequence[Path]) -> ModelFacts:
@@ -122,18 +125,20 @@ def facts_of(header: Header, tensors: Sequence[Tensor]) -> ModelFacts:
     kind = _kind(header)
     return ModelFacts(
         kind=kind,
-        name=_text(metadata, "general.name"),
+        name=text_of(metadata, "general.name"),
         quantisation=_quantisation(metadata, tensors),
         parameters=sum(tensor.elements for tensor in tensors),
-        max_context=_number(metadata, f"{_text(metadata, 'general.architecture')}.context_length", _DEFAULT_CONTEXT),
+        max_context=number_of(
+            metadata, f"{text_of(metadata, 'general.architecture')}.context_length", _DEFAULT_CONTEXT
+        ),
         chat_template="tokenizer.chat_template" in metadata,
         architecture=_architecture(header, tensors) if kind is FileKind.TEXT else None,
     )
 
 
 def _kind(header: Header) -> FileKind:
-    metadata, architecture = header.metadata, _text(header.metadata, "general.architecture")
-    declared = _text(metadata, "general.type")
+    metadata, architecture = header.metadata, text_of(header.metadata, "general.architecture")
+    declared = text_of(metadata, "general.type")
     if declared in ("mmproj", "projector") or architecture == "clip":
         return FileKind.PROJECTOR
     if declared == "adapter":
@@ -159,65 +164,34 @@ def _quantisation(metadata: Mapping[str, Value], tensors: Sequence[Tensor]) -> s
 
 def _architecture(header: Header, tensors: Sequence[Tensor]) -> Architecture:
     metadata = header.metadata
-    name = _text(metadata, "general.architecture")
-    layers = _number(metadata, f"{name}.block_count", 0)
-    if not 0 < layers <= _MAX_LAYERS:
-        raise ValueError(f"{layers} layers")
-    embedding = _number(metadata, f"{name}.embedding_length", 0)
-    heads = _numbers(metadata, f"{name}.attention.head_count", 0)
-    kv_heads = _numbers(metadata, f"{name}.attention.head_count_kv", max(heads))
-    head_width = embedding // max(heads) if max(heads) else 0
-    key_length = _number(metadata, f"{name}.attention.key_length", head_width)
-    value_length = _number(metadata, f"{name}.attention.value_length", head_width)
-    window = _number(metadata, f"{name}.attention.sliding_window", 0)
+    name = text_of(metadata, "general.architecture")
+    layers = layers_of(metadata)
+    embedding = number_of(metadata, f"{name}.embedding_length", 0)
+    heads = number_of(metadata, f"{name}.attention.head_count", 0)
+    key_length = number_of(metadata, f"{name}.attention.key_length", embedding // heads if heads else 0)
+    experts_used = number_of(metadata, f"{name}.expert_used_count", 0)
     return Architecture(
         name=name,
-        layers=layers,
+        groups=layers.groups,
+        order=layers.order,
         embedding=embedding,
-        feed_forward=max(_numbers(metadata, f"{name}.feed_forward_length", 0)),
-        kv_width=_per_layer([count * (key_length + value_length) for count in kv_heads], layers),
+        feed_forward=max(number_of(metadata, f"{name}.feed_forward_length", 0), _expert_width(metadata, name)),
         vocabulary=header.lengths.get("tokenizer.ggml.tokens", 0),
-        tokenizer=_text(metadata, "tokenizer.ggml.model") or "gpt2",
-        sliding_window=window,
-        sliding_layers=_sliding_layers(metadata, name, layers) if window else 0,
-        repack_bytes=sum(
-            tensor.size
-            for tensor in tensors
-            if tensor.type in GGML_TYPES
-            and GGML_TYPES[tensor.type].name in _REPACKED
-            and not tensor.name.startswith(_NOT_REPACKED)
-        ),
+        heads=heads,
+        attention=heads * number_of(metadata, f"{name}.attention.key_length_mla", key_length),
+        experts=number_of(metadata, f"{name}.expert_count", 0),
+        experts_used=experts_used,
+        tokenizer=text_of(metadata, "tokenizer.ggml.model") or "gpt2",
+        merges=header.lengths.get("tokenizer.ggml.merges", 0),
+        weights=weight_bytes(tensors, len(layers.order)),
+        repack_bytes=repack_bytes(tensors),
+        known=name in KNOWN,
     )
 
 
-def _per_layer(numbers: Sequence[int], layers: int) -> int:
-    """The mean over the layers, rounded up: times the layers it is never less than the sum."""
-    return numbers[0] if len(numbers) == 1 else -(-sum(numbers) // layers)
-
-
-def _sliding_layers(metadata: Mapping[str, Value], name: str, layers: int) -> int:
-    """How many layers keep a window only; 0, the larger footprint, where that is not known for certain."""
-    pattern = metadata.get(f"{name}.attention.sliding_window_pattern")
-    if isinstance(pattern, tuple):
-        return sum(bool(sliding) for sliding in pattern[:layers])
-    every = _FULL_LAYER_EVERY.get(name)
-    return layers - layers // every if every else 0
-
-
-def _text(metadata: Mapping[str, Value], key: str) -> str:
-    value = metadata.get(key, "")
-    return value if isinstance(value, str) else ""
-
-
-def _number(metadata: Mapping[str, Value], key: str, default: int) -> int:
-    return max(_numbers(metadata, key, default))
-
-
-def _numbers(metadata: Mapping[str, Value], key: str, default: int) -> tuple[int, ...]:
-    """A number, or one for each layer; never empty, never negative."""
-    value = metadata.get(key, default)
-    written = value if isinstance(value, tuple) and value else (value,)
-    numbers = tuple(number for number in written if isinstance(number, int) and 0 <= number <= _MAX_NUMBER)
-    if len(numbers) != len(written):
-        raise ValueError(f"no usable number in {key[:64]!r}")
-    return numbers
+def _expert_width(metadata: Mapping[str, Value], name: str) -> int:
+    """The width a token passes through in a layer's experts together, the shared one included."""
+    used = number_of(metadata, f"{name}.expert_used_count", 0)
+    each = number_of(metadata, f"{name}.expert_feed_forward_length", 0)
+    shared = number_of(metadata, f"{name}.expert_shared_feed_forward_length", 0)
+    return used * each + (shared or each * number_of(metadata, f"{name}.expert_shared_count", 0))

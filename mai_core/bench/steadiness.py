@@ -16,7 +16,7 @@ from mai_core.policy.decision import Vote, decide
 from mai_core.policy.feasibility import Limits, Situation, spendable
 from mai_core.policy.features import TaskFeatures, TaskKind
 from mai_core.policy.footprint import predict_footprint
-from mai_core.policy.models import Architecture, LoadedModel, ModelProfile
+from mai_core.policy.models import Architecture, LoadedModel, ModelProfile, like_layers
 from mai_core.policy.resources import Cpu, Host, MemoryPool, PoolKind, Pressure, ResourceSnapshot
 from mai_core.policy.selection import Candidate
 from mai_core.policy.speed import MeasuredSpeed
@@ -69,10 +69,9 @@ def models() -> tuple[ModelProfile, ...]:
             max_context=32768,
             architecture=Architecture(
                 name="qwen2",
-                layers=layers,
+                groups=like_layers(layers, kv_width),
                 embedding=embedding,
                 feed_forward=feed_forward,
-                kv_width=kv_width,
                 vocabulary=151_936,
             ),
             quality={"default": quality, "code": code},

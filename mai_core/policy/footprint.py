@@ -1,17 +1,18 @@
-"""Bytes a model takes, by pool, for one way of loading it.
+"""Bytes a model takes, by part and by pool, for one way of loading it.
 
-The terms and their constants are those measured in the embedded llama.cpp engine on x86-64 (AVX2): within 3 % of
-the observed anonymous memory on four models from 2k to 32k tokens, 12 % above it in the worst cell (a 32k sliding
-window). File size plus KV cache, the usual formula, is off by -40 % to +77 % on the same runs.
+The formulas are llama.cpp's own where its source gives them, and fitted to its log and to the memory of its process
+where it does not. They tell of a conversation that fills its context.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from mai_core.policy.models import Architecture, Footprint, LoadPlan, ModelProfile
+from mai_core.policy.architecture import Architecture, LayerGroup
+from mai_core.policy.models import Footprint, LoadPlan, ModelProfile
 
-__all__ = ["kv_cache_bytes", "layers_on_device", "predict_footprint"]
+__all__ = ["Part", "footprint_parts", "kv_cache_bytes", "layers_on_device", "predict_footprint"]
 
 MIB = 1024 * 1024
 DEVICE = "gpu"
@@ -22,13 +23,39 @@ VOCABULARY_BASE = 6 * MIB
 VOCABULARY_ENTRY = {"gpt2": 430, "llama": 280}
 # Nothing is known of the header: the cache of a dense 8 B model without grouped queries, scaled by the root of size.
 UNKNOWN_KV_PER_TOKEN = 256 * 1024
+# The engine makes every cache a multiple of so many tokens (llama_context: GGML_PAD(n_ctx, 256)).
+CELLS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one thing takes: ``weights``, ``repacked weights``, ``cache``, ``state``, ``compute``, ``vocabulary``,
+    ``output`` or ``process``."""
+
+    name: str
+    anonymous: int = 0
+    file_backed: int = 0
+    devices: Mapping[str, int] = field(default_factory=dict)
 
 
 def kv_cache_bytes(model: Architecture, plan: LoadPlan) -> int:
-    """Keys and values of every layer and cell; sliding-window layers hold no more cells than window and batch."""
-    full = (model.layers - model.sliding_layers) * plan.context
-    sliding = model.sliding_layers * min(plan.context, model.sliding_window + plan.batch)
-    return int((full + sliding) * model.kv_width * plan.kv_type.bytes_per_element)
+    """Keys and values of all layers and conversations.
+
+    A conversation has cells for its context; of layers with a window for that and one batch, both padded
+    (llama_kv_cache_iswa: ``GGML_PAD(min(n_ctx, n_swa + n_ubatch), 256)``).
+    """
+    return int(sum(group.count * _cache_of_layer(group, plan) for group in model.groups))
+
+
+def _cache_of_layer(group: LayerGroup, plan: LoadPlan) -> float:
+    cells = _padded(plan.context)
+    if group.window:
+        cells = min(cells, _padded(group.window + plan.batch))
+    return cells * plan.parallel * group.width * plan.kv_type.bytes_per_element
+
+
+def _padded(tokens: int) -> int:
+    return -(-tokens // CELLS) * CELLS
 
 
 def _compute_bytes(model: Architecture, plan: LoadPlan) -> int:
@@ -36,53 +63,145 @@ def _compute_bytes(model: Architecture, plan: LoadPlan) -> int:
     return plan.batch * (4 * (3 * model.feed_forward + 5 * model.embedding) + 2 * plan.context)
 
 
+def predict_footprint(model: ModelProfile, plan: LoadPlan, *, device: str | Mapping[str, float] = DEVICE) -> Footprint:
+    """What loading ``model`` by ``plan`` takes: the sum of ``footprint_parts``."""
+    anonymous = mapped = 0
+    devices: dict[str, int] = {}
+    for part in footprint_parts(model, plan, device=device):
+        anonymous += part.anonymous
+        mapped += part.file_backed
+        for name, size in part.devices.items():
+            devices[name] = devices.get(name, 0) + size
+    return Footprint(anonymous, mapped, devices)
+
+
+def footprint_parts(
+    model: ModelProfile, plan: LoadPlan, *, device: str | Mapping[str, float] = DEVICE
+) -> tuple[Part, ...]:
+    """What loading ``model`` by ``plan`` takes, thing by thing; the parts add up to the footprint.
+
+    ``device`` names the GPU that gets the layers the plan puts on one, or several GPUs with the share each gets. A plan
+    that leaves the layers to the backend is judged as if there were no device. A model without a readable header gets a
+    cautious guess from its size; nothing is said of one of unknown size.
+    """
+    if not model.size_bytes:
+        return ()
+    shape = model.architecture
+    if shape is None:
+        return _guessed(model, plan, _shares(device))
+    placed = _Placed.of(shape, plan, _shares(device))
+    caches = [_cache_of_layer(group, plan) for group in shape.groups]
+    states = [float(group.state * plan.parallel) for group in shape.groups]
+    compute = _compute_bytes(shape, plan)
+    parts = [
+        Part("process", PROCESS_ANONYMOUS, PROCESS_FILES),
+        Part("vocabulary", VOCABULARY_BASE + shape.vocabulary * VOCABULARY_ENTRY.get(shape.tokenizer, 430)),
+        _weights(model, shape, placed),
+        _kept("cache", shape, placed, caches),
+        Part("compute", compute, devices=dict.fromkeys(placed.ranges, compute)),
+    ]
+    if any(states):
+        parts.append(_kept("state", shape, placed, states))
+    if shape.repack_bytes and not placed.ranges:
+        parts.append(Part("repacked weights", shape.repack_bytes))
+    return tuple(parts)
+
+
 def layers_on_device(model: ModelProfile, plan: LoadPlan, room: int) -> int:
     """How many layers of ``model`` a device with ``room`` bytes holds beside its compute buffers; -1 for all of them.
 
-    Layers are taken as equal, each with its cache and its share of the weights, and the output as one more, as the
-    engine counts them. 0 where the header does not tell how many there are and not all fit.
+    The output counts as one more layer, as the engine counts. 0 where the header does not tell how many there are and
+    not all fit.
     """
-    whole = predict_footprint(model, replace(plan, gpu_layers=-1)).devices[DEVICE]
-    if whole <= room:
+
+    def taken(layers: int) -> int:
+        return sum(predict_footprint(model, replace(plan, gpu_layers=layers)).devices.values())
+
+    if taken(-1) <= room:
         return -1
     if model.architecture is None:
         return 0
-    compute = _compute_bytes(model.architecture, plan)
-    each = (whole - compute) / (model.architecture.layers + 1)
-    return max(0, min(model.architecture.layers, int((room - compute) / each)))
+    low, high = 0, model.architecture.layers + 1
+    while low + 1 < high:
+        middle = (low + high) // 2
+        low, high = (middle, high) if taken(middle) <= room else (low, middle)
+    return low
 
 
-def predict_footprint(model: ModelProfile, plan: LoadPlan, *, device: str = DEVICE) -> Footprint:
-    """What loading ``model`` by ``plan`` takes: in main memory, and on ``device`` where the plan puts layers there.
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Which layers each device holds, as a range of their numbers; that of the output is one past the last layer.
 
-    Weights are mapped from their file; the cache, compute buffers, vocabulary and repacked weights are anonymous. What
-    is on the device, weights and cache in proportion to the layers there, does not count in main memory, but both need
-    compute buffers. A plan that leaves the layers to the backend is judged as if there were no device. A model without
-    a readable header gets a cautious guess from its size; nothing is said of one of unknown size.
+    The engine gives devices the output and the last layers, and several devices each its share of them in a row
+    (llama_model::load_tensors: ``i_gpu_start = n_layer + 1 - n_gpu_layers``).
     """
-    if not model.size_bytes:
-        return Footprint()
-    shape = model.architecture
-    away = _share_on_device(shape, plan)
-    if shape is None:
-        scale = max(1.0, (model.size_bytes / 5e9) ** 0.5)
-        cache, compute = UNKNOWN_KV_PER_TOKEN * scale * plan.context, 128 * MIB
-        anonymous = 0.2 * model.size_bytes * (1.0 - away) + cache * (1.0 - away) + compute
-        mapped = model.size_bytes * (1.0 - away)
-    else:
-        vocabulary = VOCABULARY_BASE + shape.vocabulary * VOCABULARY_ENTRY.get(shape.tokenizer, 430)
-        cache, compute = kv_cache_bytes(shape, plan), _compute_bytes(shape, plan)
-        here = (shape.repack_bytes + cache) * (1.0 - away)
-        anonymous = PROCESS_ANONYMOUS + here + compute + vocabulary
-        mapped = model.size_bytes * (1.0 - away) + PROCESS_FILES
-    devices = {device: int((model.size_bytes + cache) * away + compute)} if away else {}
-    return Footprint(int(anonymous), int(mapped), devices)
+
+    ranges: Mapping[str, range]
+
+    @classmethod
+    def of(cls, shape: Architecture, plan: LoadPlan, shares: Mapping[str, float]) -> _Placed:
+        end = shape.layers + 1
+        wanted = plan.gpu_layers or 0
+        count = end if wanted < 0 else min(wanted, end)
+        ranges, start, gone = {}, end - count, 0.0
+        whole = sum(shares.values())
+        for name, share in shares.items():
+            gone += share
+            stop = end - count + round(count * gone / whole)
+            if stop > start:
+                ranges[name] = range(start, stop)
+            start = stop
+        return cls(ranges)
 
 
-def _share_on_device(shape: Architecture | None, plan: LoadPlan) -> float:
-    """The share of a model's layers, its output counted as one, that the plan puts on a device."""
-    if not plan.gpu_layers:
-        return 0.0
-    if plan.gpu_layers < 0:
-        return 1.0
-    return min(1.0, plan.gpu_layers / (shape.layers + 1)) if shape is not None else 0.0
+def _shares(device: str | Mapping[str, float]) -> Mapping[str, float]:
+    return {device: 1.0} if isinstance(device, str) else device
+
+
+def _kept(name: str, shape: Architecture, placed: _Placed, of_group: list[float]) -> Part:
+    """What layers keep of conversations, there where they are."""
+    whole = sum(group.count * size for group, size in zip(shape.groups, of_group, strict=True))
+    devices = {}
+    for device, layers in placed.ranges.items():
+        held = [layer for layer in layers if layer < shape.layers]
+        if shape.order:
+            devices[device] = int(sum(of_group[shape.order[layer]] for layer in held))
+        else:
+            devices[device] = int(whole * len(held) / shape.layers)
+    return Part(name, int(whole) - sum(devices.values()), devices=devices)
+
+
+def _weights(model: ModelProfile, shape: Architecture, placed: _Placed) -> Part:
+    """Weights are mapped from their file, and copied to devices: what is there needs no main memory any more."""
+    table = shape.weights
+    if table is None:
+        each = model.size_bytes / (shape.layers + 1)
+        away = {device: int(each * len(layers)) for device, layers in placed.ranges.items()}
+        return Part("weights", 0, model.size_bytes - sum(away.values()), away)
+    away, twice = {}, 0
+    for device, layers in placed.ranges.items():
+        away[device] = sum(table.layers[layer] for layer in layers if layer < shape.layers)
+        if shape.layers in layers:
+            twice = table.input if table.tied else 0
+            away[device] += table.output + twice
+    return Part("weights", 0, table.total + twice - sum(away.values()), away)
+
+
+def _guessed(model: ModelProfile, plan: LoadPlan, shares: Mapping[str, float]) -> tuple[Part, ...]:
+    """Of a model without a readable header: all of it on a device, or nothing."""
+    scale = max(1.0, (model.size_bytes / 5e9) ** 0.5)
+    cache = int(UNKNOWN_KV_PER_TOKEN * scale * plan.context * plan.parallel)
+    compute, copied = 128 * MIB, model.size_bytes // 5
+    if plan.gpu_layers is None or plan.gpu_layers >= 0:
+        return (
+            Part("weights", 0, model.size_bytes),
+            Part("repacked weights", copied),
+            Part("cache", cache),
+            Part("compute", compute),
+        )
+    whole = sum(shares.values())
+    return (
+        Part("weights", devices={name: int(model.size_bytes * share / whole) for name, share in shares.items()}),
+        Part("cache", devices={name: int(cache * share / whole) for name, share in shares.items()}),
+        Part("compute", compute, devices=dict.fromkeys(shares, compute)),
+    )

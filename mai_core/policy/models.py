@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mai_core.policy.architecture import Architecture, LayerGroup, WeightBytes, like_layers
+
 __all__ = [
     "UNKNOWN_PARAMETERS",
     "Architecture",
@@ -13,11 +15,14 @@ __all__ = [
     "Footprint",
     "KnownModel",
     "KvType",
+    "LayerGroup",
     "LoadPlan",
     "LoadedModel",
     "ModelProfile",
     "Promise",
     "Tier",
+    "WeightBytes",
+    "like_layers",
 ]
 
 
@@ -70,27 +75,6 @@ class KvType(StrEnum):
     def bytes_per_element(self) -> float:
         """Bytes an element takes: ggml packs blocks of 32 with one f16 scale."""
         return {KvType.F16: 2.0, KvType.Q8_0: 34 / 32, KvType.Q4_0: 18 / 32}[self]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
-    """The numbers of a model's header that its memory follows from.
-
-    ``kv_width`` is the elements one token takes in one layer's cache, keys and values together:
-    ``kv_heads * (key_length + value_length)``. ``sliding_layers`` of the ``layers`` keep only the last
-    ``sliding_window`` tokens. ``repack_bytes`` are the weights the CPU engine copies into a faster layout.
-    """
-
-    name: str
-    layers: int
-    embedding: int
-    feed_forward: int
-    kv_width: int
-    vocabulary: int
-    tokenizer: str = "gpt2"
-    sliding_window: int = 0
-    sliding_layers: int = 0
-    repack_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +157,7 @@ class LoadPlan:
     """One way to load a model.
 
     ``threads`` 0, ``gpu_layers`` None and ``flash_attention`` None leave the choice to the backend; ``gpu_layers`` -1
-    means all.
+    means all. ``parallel`` conversations can be held at once, each with ``context`` tokens.
     """
 
     context: int
@@ -182,13 +166,16 @@ class LoadPlan:
     flash_attention: bool | None = None
     threads: int = 0
     batch: int = 512
+    parallel: int = 1
 
     def serves(self, wanted: LoadPlan) -> bool:
-        """Whether a model loaded so is as good as one loaded by ``wanted``: as much context, cache and device.
+        """Whether a model loaded so is as good as one loaded by ``wanted``: context, conversations, cache and device.
 
         What a backend chose by itself is not asked to be better.
         """
-        if self.context < wanted.context or self.kv_type.bytes_per_element < wanted.kv_type.bytes_per_element:
+        if self.context < wanted.context or self.parallel < wanted.parallel:
+            return False
+        if self.kv_type.bytes_per_element < wanted.kv_type.bytes_per_element:
             return False
         if self.gpu_layers is None or wanted.gpu_layers is None or self.gpu_layers < 0:
             return True

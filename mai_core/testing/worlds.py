@@ -14,7 +14,16 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from mai_core.policy.context import ContextBudget, TransferRequest
 from mai_core.policy.features import TaskFeatures, TaskKind
 from mai_core.policy.messages import Message, Role
-from mai_core.policy.models import Architecture, Capability, Footprint, KvType, LoadPlan, ModelProfile, Tier
+from mai_core.policy.models import (
+    Architecture,
+    Capability,
+    Footprint,
+    KvType,
+    LoadPlan,
+    ModelProfile,
+    Tier,
+    like_layers,
+)
 from mai_core.policy.resources import Battery, Cpu, Host, HostReading, MemoryPool, PoolKind, Pressure, ResourceSnapshot
 from mai_core.policy.selection import Candidate, Rung, SelectionRequest
 
@@ -156,13 +165,15 @@ def architectures(draw: DrawFn) -> Architecture:
     embedding = 64 * draw(st.integers(4, 128))
     return Architecture(
         name=draw(st.sampled_from(["llama", "qwen2", "gemma3"])),
-        layers=layers,
+        groups=like_layers(
+            layers,
+            128 * draw(st.integers(1, 64)),
+            window=(window := draw(st.sampled_from([0, 0, 512, 1024]))),
+            sliding=draw(st.integers(1, layers)) if window else 0,
+        ),
         embedding=embedding,
         feed_forward=embedding * draw(st.integers(2, 5)),
-        kv_width=128 * draw(st.integers(1, 64)),
         vocabulary=draw(st.integers(1000, 260_000)),
-        sliding_window=(window := draw(st.sampled_from([0, 0, 512, 1024]))),
-        sliding_layers=draw(st.integers(1, layers)) if window else 0,
     )
 
 

@@ -13,7 +13,7 @@ from mai_core.policy.feasibility import Limits, Situation, feasible
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.footprint import layers_on_device, predict_footprint
 from mai_core.policy.ladder import plans, rung_of, rung_words
-from mai_core.policy.models import Architecture, Footprint, KvType, LoadedModel, LoadPlan, ModelProfile
+from mai_core.policy.models import Architecture, Footprint, KvType, LoadedModel, LoadPlan, ModelProfile, like_layers
 from mai_core.policy.resources import Cpu, Host, MemoryPool, PoolKind, ResourceSnapshot
 from mai_core.policy.room import Room
 from mai_core.policy.selection import Ballot, Candidate, Proposal, Rejection, Rung, SelectionRequest
@@ -25,8 +25,8 @@ GIB = 2**30
 MIB = 2**20
 RUNGS = list(Rung)
 LIMITS = Limits()
-SEVEN = Architecture(name="llama", layers=32, embedding=4096, feed_forward=14336, kv_width=2048, vocabulary=128_000)
-SLIM = Architecture(name="llama", layers=16, embedding=1024, feed_forward=2048, kv_width=256, vocabulary=32_000)
+SEVEN = Architecture(name="llama", groups=like_layers(32, 2048), embedding=4096, feed_forward=14336, vocabulary=128_000)
+SLIM = Architecture(name="llama", groups=like_layers(16, 256), embedding=1024, feed_forward=2048, vocabulary=32_000)
 MODEL = ModelProfile(
     key="m",
     backend="b",

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from gguf_writer import F32, LLAMA, Q4_0, Q4_K, TENSORS, gguf, text, tiny, value
+from gguf_writer import F32, LLAMA, Q4_K, TENSORS, gguf, text, tiny, value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -64,8 +64,8 @@ def test_the_numbers_memory_follows_from(file: Path) -> None:
     assert architecture.repack_bytes == 288
 
 
-def test_only_what_was_measured_counts_as_repacked(file: Path) -> None:
-    found = facts(file, dict(LLAMA), (("blk.0.ffn_up.weight", (64, 4), Q4_0),))
+def test_types_the_engine_reads_as_they_are_are_not_repacked(file: Path) -> None:
+    found = facts(file, dict(LLAMA), (("blk.0.ffn_up.weight", (64, 8), F32),))
     assert found.architecture is not None
     assert found.architecture.repack_bytes == 0
 
@@ -89,15 +89,17 @@ def test_sliding_layers(file: Path, name: str, layers: int, sliding: int) -> Non
     metadata |= {"general.architecture": name, f"{name}.block_count": layers, f"{name}.attention.sliding_window": 512}
     found = facts(file, metadata)
     assert found.architecture is not None
-    assert (found.architecture.sliding_window, found.architecture.sliding_layers) == (512, sliding)
+    assert (found.architecture.sliding_window, found.architecture.sliding_layers) == (512 if sliding else 0, sliding)
 
 
 def test_sliding_layers_by_an_explicit_pattern(file: Path) -> None:
-    pattern = {
-        "llama.attention.sliding_window": 64,
-        "llama.attention.sliding_window_pattern": [True, True, False, True],
+    metadata = {key.replace("llama.", "gemma3."): item for key, item in LLAMA.items()}
+    metadata |= {
+        "general.architecture": "gemma3",
+        "gemma3.attention.sliding_window": 64,
+        "gemma3.attention.sliding_window_pattern": [True, True, False, True],
     }
-    found = facts(file, {**LLAMA, **pattern})
+    found = facts(file, metadata)
     assert found.architecture is not None
     assert found.architecture.sliding_layers == 3
 

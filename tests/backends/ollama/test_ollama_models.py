@@ -8,7 +8,7 @@ from ollama_talk import PLAN, backend_for
 
 from mai_backends.ollama.client.rows import Installed
 from mai_backends.ollama.facts import facts_from, parameters_of
-from mai_core.policy.models import Architecture, Capability, ModelProfile
+from mai_core.policy.models import Architecture, Capability, ModelProfile, like_layers
 from tests.standins.ollama import OllamaStandIn, StandInModel
 
 
@@ -27,7 +27,15 @@ async def test_a_model_with_all_its_facts(server: OllamaStandIn, tmp_path: Path)
     assert profile.capabilities == {Capability.TOOLS, Capability.JSON}
     assert profile.sha256 == model.weights
     assert profile.architecture == Architecture(
-        name="llama", layers=16, embedding=2048, feed_forward=8192, kv_width=1024, vocabulary=128256, tokenizer="gpt2"
+        name="llama",
+        groups=like_layers(16, 1024),
+        order=(0,) * 16,
+        embedding=2048,
+        feed_forward=8192,
+        vocabulary=128256,
+        heads=32,
+        attention=2048,
+        tokenizer="gpt2",
     )
 
 

@@ -7,22 +7,21 @@ from typing import NamedTuple
 import pytest
 
 from mai_core.policy.footprint import kv_cache_bytes, predict_footprint
-from mai_core.policy.models import Architecture, Footprint, KvType, LoadPlan, ModelProfile
+from mai_core.policy.models import Architecture, Footprint, KvType, LoadPlan, ModelProfile, like_layers
 
 MIB = 2**20
 
 
 def smollm2() -> Architecture:
-    return Architecture(name="llama", layers=30, embedding=576, feed_forward=1536, kv_width=384, vocabulary=49152)
+    return Architecture(name="llama", groups=like_layers(30, 384), embedding=576, feed_forward=1536, vocabulary=49152)
 
 
 def qwen_half() -> Architecture:
     return Architecture(
         name="qwen2",
-        layers=24,
+        groups=like_layers(24, 256),
         embedding=896,
         feed_forward=4864,
-        kv_width=256,
         vocabulary=151936,
         repack_bytes=28 * MIB,
     )
@@ -31,10 +30,9 @@ def qwen_half() -> Architecture:
 def qwen_one_and_a_half() -> Architecture:
     return Architecture(
         name="qwen2",
-        layers=28,
+        groups=like_layers(28, 512),
         embedding=1536,
         feed_forward=8960,
-        kv_width=512,
         vocabulary=151936,
         repack_bytes=597 * MIB,
     )
@@ -43,14 +41,11 @@ def qwen_one_and_a_half() -> Architecture:
 def gemma() -> Architecture:
     return Architecture(
         name="gemma3",
-        layers=18,
+        groups=like_layers(18, 512, window=512, sliding=15),
         embedding=640,
         feed_forward=2048,
-        kv_width=512,
         vocabulary=262144,
         tokenizer="llama",
-        sliding_window=512,
-        sliding_layers=15,
         repack_bytes=int(12.7 * MIB),
     )
 

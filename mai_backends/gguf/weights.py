@@ -1,0 +1,53 @@
+"""Where the bytes of a model's weights belong, by the names of its tensors."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Sequence
+
+from mai_backends.gguf.types import GGML_TYPES, Tensor
+from mai_core.policy.architecture import WeightBytes
+
+__all__ = ["repack_bytes", "weight_bytes"]
+
+_BLOCK = re.compile(r"blk\.(\d{1,4})\.")
+_INPUT = ("token_embd", "per_layer_token_embd", "token_types", "position_embd")
+_HEAD = "output.weight"
+_EXPERTS = "_exps."
+
+
+# Types the CPU engine copies into a faster layout (ggml-cpu/repack.cpp, ggml_repack_get_optimal_repack_type): on x86
+# with AVX2, and on ARM with dot products.
+_REPACKED_X86 = frozenset({"Q4_0", "Q4_K", "IQ4_NL"})
+_REPACKED_ARM = frozenset({"Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL"})
+
+
+def weight_bytes(tensors: Sequence[Tensor], layers: int) -> WeightBytes | None:
+    """The bytes by place; None where there is no table of tensors."""
+    if not tensors:
+        return None
+    entry = output = experts = 0
+    of_layer = [0] * layers
+    for tensor in tensors:
+        block = _BLOCK.match(tensor.name)
+        if block is not None and int(block[1]) < layers:
+            of_layer[int(block[1])] += tensor.size
+            experts += tensor.size if _EXPERTS in tensor.name else 0
+        elif tensor.name.startswith(_INPUT):
+            entry += tensor.size
+        else:
+            output += tensor.size
+    tied = all(tensor.name != _HEAD for tensor in tensors)
+    return WeightBytes(input=entry, layers=tuple(of_layer), output=output, tied=tied, experts=experts)
+
+
+def repack_bytes(tensors: Sequence[Tensor], machine: str = "") -> int:
+    """Bytes the CPU engine copies on ``machine``, this one by default: of matrices, not of what is only looked up."""
+    machine = (machine or platform.machine()).lower()
+    types = _REPACKED_ARM if machine.startswith(("arm", "aarch")) else _REPACKED_X86
+    return sum(
+        tensor.size
+        for tensor in tensors
+        if tensor.type in GGML_TYPES and GGML_TYPES[tensor.type].name in types and not tensor.name.startswith(_INPUT)
+    )
