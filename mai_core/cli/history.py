@@ -167,8 +167,11 @@ def show_conversation(conversation: Conversation, *, last: int | None = None) ->
             sys.stdout.write("\n".join(render_markdown(console, message.content)) + "\n")
         else:
             print(message.content)
+        remarks = [f"written by {', then '.join(message.authors)}"] if message.earlier else []
         if message.stop in (StopReason.CANCELLED, StopReason.FAILED):
-            console.print(ink((f"({message.stop.value})", "dim")))
+            remarks.append(message.stop.value)
+        if remarks:
+            console.print(ink((f"({'; '.join(remarks)})", "dim")), soft_wrap=True)
         console.print()
 
 

@@ -92,6 +92,8 @@ def _headline(explanation: Explanation) -> Text:
             line.append(f"\n{words[0].upper()}{words[1:]}", "yellow")
         if chosen.better is not None:
             line.append("; there is room for more by now, and it is loaded anew when it is idle", "yellow")
+    if explanation.authors not in ((), (decision.choice,)):
+        line.append(f"\nThe reply was written by {', then '.join(explanation.authors)}.", "yellow")
     if decision.favourite and decision.favourite != decision.choice:
         line.append(f"\nThe vote alone would have chosen {decision.favourite}.", "yellow")
     return line

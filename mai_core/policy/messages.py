@@ -65,8 +65,9 @@ class ToolCall:
 class Message:
     """One message. ``id`` is unique within its conversation and grows; ``pinned`` messages reach every model.
 
-    ``model`` names the model that wrote a reply; ``stop`` says how the reply ended. ``created`` is seconds since
-    the epoch. A reply may hold ``tool_calls``; a message of the role ``tool`` answers the one of ``tool_call_id``.
+    ``model`` names the model that wrote a reply, or its end: then ``earlier`` names those that wrote what comes before,
+    in order. ``stop`` says how the reply ended. ``created`` is seconds since the epoch. A reply may hold
+    ``tool_calls``; a message of the role ``tool`` answers the one of ``tool_call_id``.
     """
 
     role: Role
@@ -78,6 +79,12 @@ class Message:
     created: float = 0.0
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def authors(self) -> tuple[str, ...]:
+        """Every model that wrote a part of a reply, in order; none for what models did not write."""
+        return (*self.earlier, self.model) if self.model else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,6 +86,8 @@ class Answering:
         if turn.whole is None or not answer.text.strip():
             raise _summary(turn.failed)
         answer.stop, answer.model = turn.whole
+        if answer.parts:
+            answer.model = answer.parts[-1][1]  # another may have gone on for a while before it failed
 
     async def _answered(self, turn: AnswerInProgress, attempt: Attempt, model: ModelProfile) -> bool:
         """Whether an attempt brought the answer to its end; where not, the chain says what comes next."""

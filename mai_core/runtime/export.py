@@ -46,6 +46,7 @@ class _ExportedMessage(_Exported):
     created: float = 0.0
     tool_calls: list[_ExportedCall] = []
     tool_call_id: str = ""
+    earlier: list[str] = []
 
 
 class _ExportedConversation(_Exported):
@@ -80,6 +81,7 @@ def to_dict(conversation: Conversation) -> dict[str, Any]:
                     {"id": call.id, "name": call.name, "arguments": call.arguments} for call in message.tool_calls
                 ],
                 "tool_call_id": message.tool_call_id,
+                "earlier": list(message.earlier),
             }
             for message in conversation.messages
         ],
@@ -124,7 +126,7 @@ def from_dict(data: object) -> Conversation:
 
 def _message(exported: _ExportedMessage) -> Message:
     calls = tuple(ToolCall(**dict(call)) for call in exported.tool_calls)
-    return Message(**dict(exported) | {"tool_calls": calls})
+    return Message(**dict(exported) | {"tool_calls": calls, "earlier": tuple(exported.earlier)})
 
 
 def to_markdown(conversation: Conversation, *, zone: tzinfo | None = None) -> str:
@@ -155,7 +157,8 @@ _ENDINGS = {
 
 def _speaker(message: Message) -> str:
     who = {Role.USER: "You", Role.ASSISTANT: "Mai", Role.SYSTEM: "System", Role.TOOL: "Tool"}[message.role]
-    return " · ".join(filter(None, [who, _line(message.model), "pinned" if message.pinned else ""]))
+    models = " → ".join(filter(None, map(_line, message.authors)))
+    return " · ".join(filter(None, [who, models, "pinned" if message.pinned else ""]))
 
 
 def _line(text: str) -> str:

@@ -35,7 +35,10 @@ Emit = Callable[[TurnEvent], None]
 
 @dataclass(slots=True)
 class Answer:
-    """An answer as it grows; whole when ``stop`` is set. ``first_token`` is on the clock of the answering."""
+    """An answer as it grows; whole when ``stop`` is set. ``first_token`` is on the clock of the answering.
+
+    ``model`` writes now, or wrote last; ``parts`` says who wrote the text from where on.
+    """
 
     text: str = ""
     model: str = ""
@@ -45,6 +48,24 @@ class Answer:
     first_token: float | None = None
     decision: Decision | None = None
     tool_calls: tuple[ToolCall, ...] = ()
+    parts: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """The models that wrote what comes before the part of ``model``, in order."""
+        authors = tuple(author for _, author in self.parts)
+        return authors[:-1] if authors[-1:] == (self.model,) else authors
+
+    def add(self, text: str) -> None:
+        """Go on with what ``model`` wrote."""
+        if text.strip() and (not self.parts or self.parts[-1][1] != self.model):
+            self.parts += ((len(self.text), self.model),)
+        self.text += text
+
+    def cut(self, length: int) -> None:
+        """Keep so many characters, and those who wrote them."""
+        self.text = self.text[:length]
+        self.parts = tuple(part for part in self.parts if part[0] < length)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,13 +100,13 @@ class AnswerInProgress:
     def show(self, text: str, event: TextDelta | None = None) -> None:
         """Add to the answer; ``event`` is told as it is when it says just that."""
         if text:
-            self.answer.text += text
+            self.answer.add(text)
             self.emit(event if event is not None and event.text == text else TextDelta(text))
 
     def retract(self, start: int) -> None:
         """Take back what was shown from there on."""
         if (characters := len(self.answer.text) - start) > 0:
-            self.answer.text = self.answer.text[:start]
+            self.answer.cut(start)
             self.emit(Retracted(characters))
 
 

@@ -254,7 +254,8 @@ class AsyncMai:
         stored = await asyncio.to_thread(self.store.last_decision, conversation or self.conversation)
         if stored is None:
             raise MaiError("no decision was made yet", remedy='ask something first, or try mai why "a question"')
-        return Explanation(decision=stored.decision, receipt=stored.receipt, made=stored.made)
+        authors = await asyncio.to_thread(self.store.authors, stored.conversation, stored.message_id)
+        return Explanation(decision=stored.decision, receipt=stored.receipt, made=stored.made, authors=authors)
 
     async def switch(self, key: str | None, *, here_only: bool = False) -> str | None:
         """Pin a model for the coming turns, or release the pin with None; see ``ModelManager.switch_model``."""

@@ -41,6 +41,7 @@ class Recorder:
             model=answer.model,
             stop=answer.stop,
             tool_calls=answer.tool_calls,
+            earlier=answer.earlier,
         )
         return self._store.append(conversation, message)
 

@@ -94,10 +94,12 @@ TurnEvent = Fetching | ModelChosen | Loading | TextDelta | ReasoningDelta | Tool
 class Explanation:
     """Why a model was chosen, or with ``dry_run`` would be.
 
-    ``made`` is when, in seconds since the epoch; ``receipt`` says what the model was not shown.
+    ``made`` is when, in seconds since the epoch; ``receipt`` says what the model was not shown. ``authors`` are the
+    models that wrote the reply in the end, in order; none while there is no reply.
     """
 
     decision: Decision
     receipt: Receipt | None = None
     made: float | None = None
     dry_run: bool = False
+    authors: tuple[str, ...] = ()

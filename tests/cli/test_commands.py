@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import fakes
@@ -11,9 +12,12 @@ from fakes import HUGE, LARGE, SMALL, WANTED
 
 from mai_core.cli import main
 from mai_core.cli.models import models_view
+from mai_core.paths import Paths
+from mai_core.policy.messages import Message, Role
 from mai_core.policy.models import ModelProfile
 from mai_core.policy.selection import Rejection, RejectionReason
 from mai_core.runtime.status import ModelRow, Placement
+from mai_core.runtime.store import Store
 
 ANSI = "\x1b"
 
@@ -201,6 +205,15 @@ def test_history(mai: Run, tmp_path: Path) -> None:
     assert mai("history", "delete", first).code == 0
     assert mai("history", "show", first).code == 1
     assert len(mai("history", "--json").json) == 1
+
+
+def test_a_reply_of_two_models_names_both(mai: Run, home: Path) -> None:
+    id = mai("chat", "--json", "apples").json["conversation"]
+    assert "written by" not in mai("history", "show", id).out
+    with closing(Store.open(Paths.of({"MAI_HOME": str(home)}).database, now=lambda: 1.0)) as store:
+        store.append(id, Message(role=Role.ASSISTANT, content="Two.", earlier=("large",), model="small"))
+    assert "(written by large, then small)" in mai("history", "show", id).out
+    assert mai("history", "show", id, "--json").json["messages"][-1]["earlier"] == ["large"]
 
 
 def test_delete_is_all_or_nothing_about_unknown_ids(mai: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import logging
 import sqlite3
 from collections.abc import Sequence
@@ -21,8 +22,8 @@ __all__ = ["ConversationSummary", "Conversations"]
 log = logging.getLogger("mai.store")
 
 MOST_NEAR = 4
-COLUMNS = "id, role, pinned, model, stop, created, content, tools"
-MessageRow = tuple[int, str, int, str, str | None, float, str, str | None]
+COLUMNS = "id, role, pinned, model, stop, created, content, tools, earlier"
+MessageRow = tuple[int, str, int, str, str | None, float, str, str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,16 @@ class Conversations(Database):
                 (encode(replace(state, digest=digest, digested=digested)), conversation_id),
             )
 
+    def authors(self, conversation_id: str, message_id: int) -> tuple[str, ...]:
+        """The models that wrote the reply to a message, in order; none when it has no reply yet."""
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT model, earlier FROM messages "
+                "WHERE conversation = ? AND id > ? AND role = ? ORDER BY id LIMIT 1",
+                (conversation_id, message_id, Role.ASSISTANT.value),
+            ).fetchone()
+        return (*json.loads(row[1] or "[]"), row[0]) if row else ()
+
     def last_model(self) -> str | None:
         """The model that wrote the newest reply of all conversations."""
         with self._reading() as connection:
@@ -209,10 +220,15 @@ def _insert(connection: sqlite3.Connection, conversation: Conversation, now: flo
 
 def _add(connection: sqlite3.Connection, conversation_id: str, message: Message) -> Message:
     """Write a message as it is, but for text no file can hold."""
-    stored = replace(message, content=storable(message.content), model=storable(message.model))
+    stored = replace(
+        message,
+        content=storable(message.content),
+        model=storable(message.model),
+        earlier=tuple(map(storable, message.earlier)),
+    )
     tools = _Tools(stored.tool_calls, stored.tool_call_id)
     number = connection.execute(
-        f"INSERT INTO messages (conversation, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO messages (conversation, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             conversation_id,
             stored.id,
@@ -223,6 +239,7 @@ def _add(connection: sqlite3.Connection, conversation_id: str, message: Message)
             stored.created,
             stored.content,
             encode(tools) if tools != _Tools() else None,
+            json.dumps(stored.earlier) if stored.earlier else None,
         ),
     ).lastrowid
     connection.execute("UPDATE conversations SET newest = ? WHERE id = ?", (number, conversation_id))
@@ -276,7 +293,7 @@ def _read(connection: sqlite3.Connection, conversation_id: str) -> Conversation:
 
 
 def _message(row: MessageRow) -> Message:
-    id, role, pinned, model, stop, created, content, written = row
+    id, role, pinned, model, stop, created, content, written, earlier = row
     tools = decode(_Tools, written) if written else _Tools()
     return Message(
         id=id,
@@ -288,6 +305,7 @@ def _message(row: MessageRow) -> Message:
         content=content,
         tool_calls=tools.calls,
         tool_call_id=tools.answers,
+        earlier=tuple(json.loads(earlier)) if earlier else (),
     )
 
 
@@ -297,9 +315,12 @@ def _summary(connection: sqlite3.Connection, id: str, shown: int, searched: Sequ
         "SELECT title, created, updated FROM conversations WHERE id = ?", (id,)
     ).fetchone()
     (messages,) = connection.execute("SELECT count(*) FROM messages WHERE conversation = ?", (id,)).fetchone()
-    models = connection.execute(
-        "SELECT model FROM messages WHERE conversation = ? AND model != '' GROUP BY model ORDER BY min(id)", (id,)
+    authors = connection.execute(
+        "SELECT model, earlier FROM messages WHERE conversation = ? AND model != '' "
+        "GROUP BY model, earlier ORDER BY min(id)",
+        (id,),
     ).fetchall()
+    models = dict.fromkeys(m for model, earlier in authors for m in (*json.loads(earlier or "[]"), model))
     (content,) = connection.execute("SELECT content FROM messages WHERE number = ?", (shown,)).fetchone()
     return ConversationSummary(
         id=id,
@@ -307,6 +328,6 @@ def _summary(connection: sqlite3.Connection, id: str, shown: int, searched: Sequ
         messages=messages,
         created=created,
         updated=updated,
-        models=tuple(model for (model,) in models),
+        models=tuple(models),
         snippet=excerpt(content, searched),
     )

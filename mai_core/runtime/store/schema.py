@@ -97,6 +97,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # ``tools`` is the JSON of what a message has to do with tools, NULL for almost all.
         "ALTER TABLE messages ADD COLUMN tools TEXT",
     ),
+    (
+        # ``earlier`` is a JSON list of the models that wrote all of a reply but its end, NULL for almost all.
+        "ALTER TABLE messages ADD COLUMN earlier TEXT",
+    ),
 )
 
 

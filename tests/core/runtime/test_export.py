@@ -26,6 +26,7 @@ CONTENT = st.builds(
     created=FINITE,
     tool_calls=st.lists(st.builds(ToolCall, id=st.text(), name=st.text(), arguments=st.text()), max_size=2).map(tuple),
     tool_call_id=st.text(),
+    earlier=st.lists(st.text(), max_size=2).map(tuple),
 )
 CONVERSATIONS = st.builds(
     lambda messages, ids, **rest: Conversation(
@@ -85,6 +86,7 @@ def test_the_format_is_this_one() -> None:
                 "created": 1_800_000_000.0,
                 "tool_calls": [],
                 "tool_call_id": "",
+                "earlier": [],
             },
             {
                 "id": 2,
@@ -96,6 +98,7 @@ def test_the_format_is_this_one() -> None:
                 "created": 1_800_000_060.0,
                 "tool_calls": [],
                 "tool_call_id": "",
+                "earlier": [],
             },
         ],
     }
@@ -151,6 +154,11 @@ def test_markdown_is_for_reading() -> None:
         "## Mai · smollm2-135m\n\n"
         "**Paris**:\n\n```python\nprint('Paris')\n```\n"
     )
+
+
+def test_a_reply_of_two_models_names_both() -> None:
+    reply = Message(id=1, role=Role.ASSISTANT, content="Paris it is.", earlier=("large", "middle"), model="small")
+    assert "## Mai · large → middle → small\n" in to_markdown(Conversation(id="x", messages=(reply,)), zone=UTC)
 
 
 def one(content: str, stop: StopReason | None = None) -> str:

@@ -96,7 +96,19 @@ async def test_a_crash_in_mid_answer_is_continued_by_the_next_model(tmp_path: Pa
         assert reply.text == shown
         assert shown.startswith("one two three")
         assert " and the rest after: one two three" in shown, "the next model saw what was shown"
+        assert reply.message.authors == ("dying", "spare")
+        assert (await mai.get_conversation_history()).messages[-1] == reply.message
+        assert (await mai.explain()).authors == ("dying", "spare")
         assert [c for c in backend.calls if c[0] == "load"] == [("load", "dying"), ("load", "dying"), ("load", "spare")]
+
+
+async def test_a_model_whose_words_were_all_taken_back_is_no_author(tmp_path: Path) -> None:
+    dying, spare = model("dying", 0.9, reply="one two three four", crash_at=3), model("spare", 0.4, reply="{}")
+    for each in (dying, spare):
+        each.profile = replace(each.profile, capabilities=frozenset({Capability.JSON}))
+    async with running(tmp_path, dying, spare) as (mai, _, _):
+        reply = await mai.process_message("count", json_schema={"type": "object"})
+        assert (reply.text, reply.message.authors) == ("{}", ("spare",))
 
 
 async def test_too_little_memory_halves_the_context_before_giving_the_model_up(tmp_path: Path) -> None:

@@ -157,6 +157,17 @@ def test_a_summary_counts_messages_and_names_the_models_in_order(store: Store) -
     assert summary.updated == store.conversation(conversation.id).updated
 
 
+def test_a_reply_of_several_models_names_them_all(store: Store) -> None:
+    conversation = store.new_conversation().id
+    asked = store.append(conversation, user("a"))
+    assert store.authors(conversation, asked.id) == ()
+    told = store.append(conversation, replace(reply("b", "end"), earlier=("begin", "middle")))
+    assert store.conversation(conversation).messages[1] == told
+    assert told.authors == ("begin", "middle", "end")
+    assert store.authors(conversation, asked.id) == told.authors
+    assert store.conversations()[0].models == told.authors
+
+
 def test_messages_for_a_conversation_that_is_gone_are_refused(store: Store) -> None:
     conversation = store.new_conversation("Gone")
     kept = store.new_conversation("Kept")
@@ -520,6 +531,25 @@ def test_an_older_database_is_brought_up_to_date(path: Path, monkeypatch: pytest
         Store.open(path, now=ticking()).close()
     assert rows(path, "SELECT x FROM added") == [(1,)]
     assert rows(path, "PRAGMA user_version") == [(len(added),)]
+
+
+@pytest.mark.parametrize("version", range(1, len(schema.MIGRATIONS)))
+def test_every_older_schema_is_read_and_written(path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    with monkeypatch.context() as then:
+        then.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:version])
+        Store.open(path, now=ticking()).close()
+    rows(path, "INSERT INTO conversations VALUES ('dd4x4000', 'Once', 1.0, 2.0, 1, NULL)")
+    rows(
+        path,
+        "INSERT INTO messages (number, conversation, id, role, pinned, model, stop, created, content) "
+        "VALUES (1, 'dd4x4000', 1, 'assistant', 0, 'small', 'stop', 2.0, 'Good day.')",
+    )
+    store = Store.open(path, now=ticking())
+    kept = Message(id=1, role=Role.ASSISTANT, content="Good day.", model="small", stop=StopReason.STOP, created=2.0)
+    assert store.conversation("dd4x4000").messages == (kept,)
+    added = store.append("dd4x4000", replace(reply("And good night."), earlier=("large",)))
+    assert store.conversation("dd4x4000").messages == (kept, added)
+    store.close()
 
 
 def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

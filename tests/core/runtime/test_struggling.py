@@ -69,6 +69,7 @@ async def test_a_loop_is_taken_back_and_the_next_model_goes_on(tmp_path: Path) -
         assert reply.text.count("I am here to help you.") <= 2
         assert reply.text.endswith("And so on after: to help you.")
         assert (reply.message.model, reply.message.stop) == ("spare", StopReason.STOP)
+        assert reply.message.earlier == ("looper",)
         assert struggles(events) == [("looper", "looped", "spare")]
         assert [key for call, key in backend.calls if call == "generate"] == ["looper", "spare"]
         assert await health(mai, "looper") == 0.9, "one loop is no broken model"
