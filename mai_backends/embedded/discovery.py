@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-__all__ = ["MAI", "SHARD_NAME", "Found", "Places", "discover", "files_of", "key_of", "unique_keys"]
+from mai_backends.gguf.splits import split_of
+
+__all__ = ["MAI", "Found", "Places", "discover", "key_of", "unique_keys"]
 
 MAI = "mai"
-SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 
 log = logging.getLogger("mai.embedded.discovery")
 
@@ -77,15 +78,6 @@ def key_of(stem: str) -> str:
     return re.sub(r"-{2,}", "-", key).strip("-_") or "model"
 
 
-def files_of(first: Path) -> tuple[Path, ...]:
-    """Every file of the model whose first file this is, whether or not they are there."""
-    match = SHARD_NAME.fullmatch(first.name)
-    if match is None:
-        return (first,)
-    count, suffix = int(match["count"]), first.name[-len(".gguf") :]
-    return tuple(first.with_name(f"{match['stem']}-{part:05}-of-{count:05}{suffix}") for part in range(1, count + 1))
-
-
 def unique_keys(models: Sequence[Found]) -> list[str]:
     """A key for each model: the first keeps the plain one, later ones get their origin, and then a number."""
     keys: list[str] = []
@@ -117,12 +109,12 @@ def _models_in(folder: Path, origin: str) -> Iterator[Found]:
     """Every GGUF file below a folder, the parts of a split model taken together."""
     shards: dict[tuple[str, int], dict[int, tuple[Path, int]]] = {}
     for path, size in _gguf_files(folder):
-        match = SHARD_NAME.fullmatch(path.name)
-        if match is None:
+        split = split_of(path.name)
+        if split is None:
             yield Found(files=(path,), stem=path.name[: -len(".gguf")], origin=origin, size=size)
             continue
-        group = shards.setdefault((str(path.parent / match["stem"]), int(match["count"])), {})
-        group[int(match["number"])] = (path, size)
+        group = shards.setdefault((str(path.parent / split.stem), split.count), {})
+        group[split.number] = (path, size)
     for (stem, count), parts in sorted(shards.items()):
         if sorted(parts) != list(range(1, count + 1)):
             _skipped(Path(stem), f"{len(parts)} of {count} parts")

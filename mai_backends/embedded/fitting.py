@@ -6,9 +6,9 @@ import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from mai_backends.embedded.discovery import files_of
 from mai_backends.embedded.states import digest
 from mai_backends.gguf.reader import read_header
+from mai_backends.gguf.splits import files_of
 from mai_core.policy.models import LoadPlan
 
 __all__ = ["fit_of"]

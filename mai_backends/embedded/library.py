@@ -13,11 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mai_backends.embedded.discovery import MAI, Found, Places, discover, files_of, key_of, unique_keys
+from mai_backends.embedded.discovery import MAI, Found, Places, discover, key_of, unique_keys
 from mai_backends.embedded.files import FileCache
 from mai_backends.embedded.notes import note_path, read_note
 from mai_backends.embedded.verify import Verifier
 from mai_backends.gguf.facts import FileKind, ModelFacts, read_model
+from mai_backends.gguf.splits import files_of
 from mai_core.errors import DiskFull, FetchError, ModelFileError, Offline, UnknownModel
 from mai_core.plugin.interfaces import BackendContext, FetchProgress
 from mai_core.policy.models import Capability, KnownModel, ModelProfile, Tier

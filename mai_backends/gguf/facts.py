@@ -11,7 +11,7 @@ from typing import Any
 
 from mai_backends.gguf.fields import number_of, text_of
 from mai_backends.gguf.layers import KNOWN, layers_of
-from mai_backends.gguf.reader import read_header
+from mai_backends.gguf.splits import read_files
 from mai_backends.gguf.types import GGML_TYPES, Header, Tensor, Value
 from mai_backends.gguf.weights import repack_bytes, weight_bytes
 from mai_core.errors import ModelFileError
@@ -107,14 +107,9 @@ def _remembered(value: Mapping[str, Any]) -> Architecture:
 
 def read_model(files: Sequence[Path]) -> ModelFacts:
     """The facts of a model in one or several files, in order. Raises ``ModelFileError`` if any of them is broken."""
-    headers = [read_header(file) for file in files]
-    shards = headers[0].metadata.get("split.count", 1)
-    if shards not in (0, len(files)):
-        raise ModelFileError(
-            f"{files[0].name} is one of {shards} files, of which {len(files)} are here", remedy="fetch it again"
-        )
+    header = read_files(files)
     try:
-        return facts_of(headers[0], [tensor for header in headers for tensor in header.tensors])
+        return facts_of(header, header.tensors)
     except ValueError as error:
         raise ModelFileError(f"{files[0].name} has {error}", remedy="fetch it again or remove it") from error
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["GGML_TYPES", "GgmlType", "Header", "Scalar", "Tensor", "Value"]
+__all__ = ["GGML_TYPES", "ByteOrder", "GgmlType", "Header", "Scalar", "Tensor", "Value"]
 
+ByteOrder = Literal["little", "big"]
 Scalar = int | float | bool | str
 Value = Scalar | tuple[int | float | bool, ...]
 
@@ -55,18 +57,26 @@ GGML_TYPES: Mapping[int, GgmlType] = {
         (34, "TQ1_0", 256, 54),
         (35, "TQ2_0", 256, 66),
         (39, "MXFP4", 32, 17),
+        (40, "NVFP4", 64, 36),
+        (41, "Q1_0", 128, 18),
     )
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A row of the tensor table. ``size`` is in bytes, 0 for a type younger than this reader."""
+    """A row of the tensor table.
+
+    ``size`` is in bytes, 0 for a type younger than this reader. ``shape`` has the length of a row first, as the file
+    does; ``offset`` is in bytes from where the weights of its file begin.
+    """
 
     name: str
     type: int
     elements: int
     size: int
+    shape: tuple[int, ...] = ()
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +84,15 @@ class Header:
     """What a GGUF file says about itself.
 
     ``metadata`` holds scalars, the first 4096 bytes of each text, and numeric arrays of up to 1024 elements;
-    ``lengths`` the number of elements of every array, kept or not.
+    ``lengths`` the number of elements of every array, kept or not. ``weights_at`` is the byte at which the weights
+    begin and ``size`` the bytes of the file, 0 where a server does not tell; of a model in several files ``size`` is
+    that of all of them and ``weights_at`` that of the first. ``byte_order`` is ``little`` or ``big``.
     """
 
     version: int
     metadata: Mapping[str, Value]
     lengths: Mapping[str, int]
     tensors: tuple[Tensor, ...]
+    byte_order: ByteOrder = "little"
+    weights_at: int = 0
+    size: int = 0

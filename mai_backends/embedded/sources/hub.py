@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from mai_backends.embedded.discovery import SHARD_NAME
 from mai_backends.embedded.sources import Access, Artifact, Part, safe_filename
+from mai_backends.gguf.splits import names_of, split_of
 from mai_core.errors import FetchError, Offline
 
 if TYPE_CHECKING:
@@ -161,12 +161,10 @@ def _has_quantisation(path: str, quantisation: str) -> bool:
 
 
 def _with_parts(file: HubFile, files: Sequence[HubFile]) -> list[HubFile]:
-    match = SHARD_NAME.fullmatch(file.path)
-    if match is None:
+    if split_of(file.path) is None:
         return [file]
     by_path = {other.path: other for other in files}
-    count = int(match["count"])
-    wanted = [f"{match['stem']}-{number:05}-of-{count:05}{file.path[-5:]}" for number in range(1, count + 1)]
+    wanted = names_of(file.path)
     missing = [name for name in wanted if name not in by_path]
     if missing:
         raise FetchError(f"{missing[0]} is missing from the repository", remedy="choose another quantisation")
