@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from mai_backends.embedded.assembling import Assembly
-from mai_backends.embedded.download import Downloader, Patience, open_client
+from mai_backends.embedded.download import Downloader
 from mai_backends.embedded.files import in_thread, sync_to_disk
 from mai_backends.embedded.notes import OriginNote, read_note, write_note
 from mai_backends.embedded.progress import Meter
@@ -25,6 +25,7 @@ from mai_backends.embedded.sources import Artifact, local
 from mai_backends.embedded.verify import Verifier
 from mai_backends.gguf.facts import FileKind, facts_of
 from mai_backends.gguf.reader import read_header
+from mai_backends.transport import Patience, open_client
 from mai_core.errors import ChecksumMismatch, FetchError, ModelFileError
 
 __all__ = ["Fetcher"]

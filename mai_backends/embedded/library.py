@@ -24,9 +24,9 @@ from mai_core.plugin.interfaces import BackendContext, FetchProgress
 from mai_core.policy.models import Capability, KnownModel, ModelProfile, Tier
 
 if TYPE_CHECKING:
-    from mai_backends.embedded.download import Patience
     from mai_backends.embedded.progress import Meter
     from mai_backends.embedded.sources import Access, Artifact
+    from mai_backends.transport import Patience
 
 __all__ = ["Library"]
 
@@ -230,9 +230,9 @@ class Library:
     async def _fetch_one(
         self, source: str, sha256: str, meter: Meter, access: Access, *, known: KnownModel | None = None
     ) -> Path:
-        from mai_backends.embedded.download import Patience
         from mai_backends.embedded.fetching import Fetcher
         from mai_backends.embedded.sources import Artifact, local, router, safe_filename
+        from mai_backends.transport import Patience
 
         patience = self._patience or Patience()
         fetcher = Fetcher(self._models, self._verifier, patience)

@@ -19,8 +19,8 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import httpx
 
-from mai_backends.embedded.download import host_of, refused, unreachable
 from mai_backends.embedded.sources import Access
+from mai_backends.transport import host_of, refused, unreachable
 from mai_core.errors import FetchError
 
 __all__ = ["IndexSettings", "Wheel", "find_wheel", "index_settings", "normalised"]

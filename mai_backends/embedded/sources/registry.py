@@ -12,9 +12,9 @@ import re
 
 import httpx
 
-from mai_backends.embedded.download import Patience, open_client
 from mai_backends.embedded.sources import Access, Artifact, Part, safe_filename
 from mai_backends.embedded.sources.index import IndexSettings, find_wheel, index_settings
+from mai_backends.transport import Patience, open_client
 from mai_core.errors import FetchError
 
 __all__ = ["PREFIX", "resolve"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mai_backends.embedded.download import Patience
 from mai_backends.embedded.sources import Access, Artifact, hub, registry, web
+from mai_backends.transport import Patience
 from mai_core.errors import FetchError
 
 __all__ = ["is_remote", "resolve"]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from loopback import Loopback, loopback_server
 
-from mai_backends.embedded.download import Patience
 from mai_backends.embedded.library import Library
+from mai_backends.transport import Patience
 from mai_core.plugin.interfaces import BackendContext
 from mai_core.policy.models import KnownModel
 

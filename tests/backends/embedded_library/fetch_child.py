@@ -7,8 +7,8 @@ import resource
 import sys
 from pathlib import Path
 
-from mai_backends.embedded.download import Patience
 from mai_backends.embedded.library import Library
+from mai_backends.transport import Patience
 from mai_core.errors import MaiError
 from mai_core.plugin.interfaces import BackendContext
 

@@ -21,8 +21,8 @@ import pytest
 from gguf_writer import LLAMA, TENSORS, gguf, tiny, write
 from loopback import Loopback
 
-from mai_backends.embedded.download import Patience
 from mai_backends.embedded.library import Library
+from mai_backends.transport import Patience
 from mai_core.errors import ChecksumMismatch, DiskFull, FetchError, Offline, UnknownModel
 from mai_core.plugin.interfaces import FetchProgress
 from mai_core.policy.models import KnownModel, ModelProfile
