@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mai_core.plugin.registry import PluginRegistry
     from mai_core.policy.context import TransferPlan, TransferRequest
     from mai_core.policy.features import TaskFeatures, TaskKind
-    from mai_core.policy.messages import Conversation, Message, Role
+    from mai_core.policy.messages import Conversation, Image, Message, Role
     from mai_core.policy.models import LoadPlan, ModelProfile, Tier
     from mai_core.policy.resources import HostReading, ResourceSnapshot
     from mai_core.policy.selection import Candidate, Decision, Proposal, SelectionRequest
@@ -44,6 +44,7 @@ __all__ = [
     "Conversation",
     "Decision",
     "HostReading",
+    "Image",
     "LoadPlan",
     "Mai",
     "MaiError",
@@ -86,7 +87,7 @@ _HOMES = {
     "plugin.registry": "PluginRegistry",
     "policy.context": "TransferPlan TransferRequest",
     "policy.features": "TaskFeatures TaskKind",
-    "policy.messages": "Conversation Message Role",
+    "policy.messages": "Conversation Image Message Role",
     "policy.models": "LoadPlan ModelProfile Tier",
     "policy.resources": "HostReading ResourceSnapshot",
     "policy.selection": "Candidate Decision Proposal SelectionRequest",

@@ -7,12 +7,15 @@ little) sets the ambition: name the kind of task well, and grade difficulty coar
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from mai_core.policy.images import image_tokens
+from mai_core.policy.messages import Message, Role
 from mai_core.policy.models import Capability
 
-__all__ = ["TaskFeatures", "TaskKind", "classify", "estimate_tokens"]
+__all__ = ["TaskFeatures", "TaskKind", "classify", "estimate_tokens", "turn_features"]
 
 
 class TaskKind(StrEnum):
@@ -208,18 +211,19 @@ def estimate_tokens(text: str) -> int:
 
 
 def classify(
-    text: str, *, history_tokens: int = 0, cached_tokens: int = 0, images: bool = False, json_schema: bool = False
+    text: str, *, history_tokens: int = 0, cached_tokens: int = 0, images: int = 0, json_schema: bool = False
 ) -> TaskFeatures:
     """What ``text``, the person's newest message, asks for.
 
-    ``history_tokens`` is the size of everything before it, ``cached_tokens`` the part the model in use has read.
-    Only the first and last few thousand characters are judged, so a huge paste costs no time.
+    ``history_tokens`` is the size of everything before it, ``cached_tokens`` the part the model in use has read, and
+    ``images`` the tokens of what the message shows: only who sees can answer that. Only the first and last few thousand
+    characters are judged, so a huge paste costs no time.
     """
     judged = (
         text if len(text) <= _JUDGED_CHARACTERS else text[: _JUDGED_CHARACTERS // 2] + text[-_JUDGED_CHARACTERS // 2 :]
     )
     kind = _kind_of(judged)
-    tokens = estimate_tokens(text)
+    tokens = estimate_tokens(text) + images
     capabilities = set()
     if images:
         capabilities.add(Capability.VISION)
@@ -228,12 +232,50 @@ def classify(
     prompt = history_tokens + tokens
     return TaskFeatures(
         kind=kind,
-        difficulty=_difficulty(judged, kind, tokens),
+        difficulty=_difficulty(judged, kind, tokens - images),
         capabilities=frozenset(capabilities),
         prompt_tokens=prompt,
         new_tokens=max(tokens, prompt - cached_tokens),
         reply_tokens=_reply_tokens(judged, kind),
     )
+
+
+def turn_features(
+    asked: Message,
+    before: Sequence[Message],
+    *,
+    instructions: str,
+    current: str | None,
+    sees: bool,
+    tools: bool = False,
+    json_schema: bool = False,
+) -> TaskFeatures:
+    """What ``asked`` asks for as the next message after ``before``; ``sees`` tells whether ``current`` sees images.
+
+    An image needs a model that sees for as long as its own turn lasts, calls of tools included; later turns read of it.
+    """
+    history = sum(estimate_tokens(m.content) for m in before) + estimate_tokens(instructions)
+    shown = [image for m in _present(asked, before) for image in m.images]
+    if shown or sees:  # who does not see images does not read them
+        history += sum(image_tokens(image) for m in before for image in m.images)
+    read = any(m.model and m.model == current for m in before)
+    features = classify(
+        asked.content,
+        history_tokens=history,
+        cached_tokens=history if read else 0,
+        images=sum(map(image_tokens, asked.images)),
+        json_schema=json_schema,
+    )
+    needed = frozenset([Capability.VISION] * bool(shown) + [Capability.TOOLS] * tools)
+    return replace(features, capabilities=features.capabilities | needed)
+
+
+def _present(asked: Message, before: Sequence[Message]) -> Sequence[Message]:
+    """The messages of the turn: one that a tool answers began with what the person said last."""
+    if asked.role is Role.USER:
+        return (asked,)
+    began = max((i for i, m in enumerate(before) if m.role is Role.USER), default=0)
+    return (*before[began:], asked)
 
 
 def _kind_of(text: str) -> TaskKind:

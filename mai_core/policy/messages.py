@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from mai_core.policy.pictures import read_picture
+
 __all__ = [
     "Conversation",
     "GenerationOptions",
+    "Image",
     "Message",
     "ReasoningDelta",
     "ReplyEnd",
@@ -62,12 +65,32 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image a person shows, PNG, JPEG, WebP or GIF; ``name`` is what people call it, most often that of its file.
+
+    ``media_type``, and ``width`` and ``height`` in pixels, are read from ``data``. Raises ``ValueError`` for bytes that
+    are no such image, or more than ``pictures.LARGEST``: none that exists is invalid.
+    """
+
+    name: str
+    data: bytes = field(repr=False)
+    media_type: str = field(init=False)
+    width: int = field(init=False)
+    height: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        for name, value in read_picture(self.data)._asdict().items():
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One message. ``id`` is unique within its conversation and grows; ``pinned`` messages reach every model.
 
     ``model`` names the model that wrote a reply, or its end: then ``earlier`` names those that wrote what comes before,
     in order. ``stop`` says how the reply ended. ``created`` is seconds since the epoch. A reply may hold
-    ``tool_calls``; a message of the role ``tool`` answers the one of ``tool_call_id``.
+    ``tool_calls``; a message of the role ``tool`` answers the one of ``tool_call_id``. A person's message may show
+    ``images``.
     """
 
     role: Role
@@ -80,6 +103,7 @@ class Message:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
     earlier: tuple[str, ...] = ()
+    images: tuple[Image, ...] = ()
 
     @property
     def authors(self) -> tuple[str, ...]:

@@ -6,16 +6,19 @@ changed. Every key is always there.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
 from datetime import datetime, tzinfo
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mai_core.errors import StoreError
-from mai_core.policy.messages import Conversation, Message, Role, StopReason, ToolCall
+from mai_core.policy.messages import Conversation, Image, Message, Role, StopReason, ToolCall
+from mai_core.policy.pictures import read_picture
 
 __all__ = ["FORMAT", "VERSION", "from_dict", "from_json", "to_dict", "to_json", "to_markdown"]
 
@@ -36,6 +39,22 @@ class _ExportedCall(_Exported):
     arguments: str
 
 
+class _ExportedImage(_Exported):
+    """``data`` is Base64 (RFC 4648, 4); what it holds says all the rest, which stands there for people."""
+
+    name: str
+    data: str
+
+    @field_validator("data")
+    @classmethod
+    def _is_an_image(cls, data: str) -> str:
+        try:
+            read_picture(base64.b64decode(data, validate=True))
+        except binascii.Error as error:
+            raise ValueError("is not Base64") from error
+        return data
+
+
 class _ExportedMessage(_Exported):
     id: Annotated[int, Field(ge=0, lt=2**53)]
     role: Role
@@ -47,6 +66,7 @@ class _ExportedMessage(_Exported):
     tool_calls: list[_ExportedCall] = []
     tool_call_id: str = ""
     earlier: list[str] = []
+    images: list[_ExportedImage] = []
 
 
 class _ExportedConversation(_Exported):
@@ -82,6 +102,16 @@ def to_dict(conversation: Conversation) -> dict[str, Any]:
                 ],
                 "tool_call_id": message.tool_call_id,
                 "earlier": list(message.earlier),
+                "images": [
+                    {
+                        "name": image.name,
+                        "media_type": image.media_type,
+                        "width": image.width,
+                        "height": image.height,
+                        "data": base64.b64encode(image.data).decode(),
+                    }
+                    for image in message.images
+                ],
             }
             for message in conversation.messages
         ],
@@ -126,7 +156,8 @@ def from_dict(data: object) -> Conversation:
 
 def _message(exported: _ExportedMessage) -> Message:
     calls = tuple(ToolCall(**dict(call)) for call in exported.tool_calls)
-    return Message(**dict(exported) | {"tool_calls": calls, "earlier": tuple(exported.earlier)})
+    images = tuple(Image(name=image.name, data=base64.b64decode(image.data)) for image in exported.images)
+    return Message(**dict(exported) | {"tool_calls": calls, "earlier": tuple(exported.earlier), "images": images})
 
 
 def to_markdown(conversation: Conversation, *, zone: tzinfo | None = None) -> str:
@@ -138,6 +169,7 @@ def to_markdown(conversation: Conversation, *, zone: tzinfo | None = None) -> st
     parts = [f"# {_line(conversation.title) or 'Conversation'}", f"*{_time(conversation.created, zone)}*"]
     for message in conversation.messages:
         parts.append(f"## {_speaker(message)}")
+        parts += [f"*(image: {_line(image.name)}, {image.width} × {image.height})*" for image in message.images]
         if content := message.content.strip("\n"):
             parts.append(content + _missing_fence(content))
         if message.stop not in (None, StopReason.STOP):

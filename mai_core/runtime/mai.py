@@ -14,12 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from mai_core.errors import MaiError
+from mai_core.errors import MaiError, NothingFits
 from mai_core.paths import Paths
 from mai_core.plugin.interfaces import FetchProgress
 from mai_core.plugin.registry import PluginRegistry
-from mai_core.policy.features import TaskFeatures, classify, estimate_tokens
-from mai_core.policy.messages import Conversation, GenerationOptions, Message, Role, StopReason, Tool
+from mai_core.policy.features import TaskFeatures, turn_features
+from mai_core.policy.messages import Conversation, GenerationOptions, Image, Message, Role, StopReason, Tool
 from mai_core.policy.models import Capability, ModelProfile
 from mai_core.policy.triggers import WatchRules
 from mai_core.runtime.answering import Answer, Answering, Emit
@@ -33,6 +33,7 @@ from mai_core.runtime.pool import Pool
 from mai_core.runtime.presence import Presence, ProcessState, others
 from mai_core.runtime.prompting import Prompter
 from mai_core.runtime.recording import Recorder
+from mai_core.runtime.sight import nobody_sees
 from mai_core.runtime.status import ModelRow, Status
 from mai_core.runtime.store import Store
 from mai_core.runtime.turn import Explanation, Reply, TurnEnd, TurnEvent
@@ -81,7 +82,7 @@ class AsyncMai:
             on_load=self._recorder.loaded,
             idle_seconds=settings.memory.idle_seconds,
         )
-        prompter = Prompter(parts.transfer, settings.context, store)
+        prompter = Prompter(parts.transfer, settings.context, store, sees=self._sees)
         rules = rules_of(settings)
         decider = Decider(
             catalog=self._catalog,
@@ -201,7 +202,7 @@ class AsyncMai:
         tools: Sequence[Tool] = (),
         json_schema: dict[str, Any] | None = None,
     ) -> AsyncGenerator[TurnEvent, None]:
-        """Answer ``text``, event by event; the last is ``TurnEnd``.
+        """Answer ``text``, event by event; the last is ``TurnEnd``. A ``Message`` may show ``images``.
 
         A model that can is chosen to call ``tools`` or to keep to ``json_schema``. What a tool returned is answered by
         giving it as a message of the role ``tool``.
@@ -249,7 +250,8 @@ class AsyncMai:
         """Why the last model was chosen, or with ``prompt`` which one would be, without loading any."""
         if prompt is not None:
             before = (await self.get_conversation_history(conversation)).messages
-            decision = await self.manager.select_best_model(self._features(prompt, before), explain=True)
+            asked = Message(role=Role.USER, content=prompt)
+            decision = await self.manager.select_best_model(self._features(asked, before), explain=True)
             return Explanation(decision=decision, dry_run=True)
         stored = await asyncio.to_thread(self.store.last_decision, conversation or self.conversation)
         if stored is None:
@@ -287,25 +289,27 @@ class AsyncMai:
         self.conversation = found.id
         return found
 
-    async def prepare(self, typed: str = "") -> None:
+    async def prepare(self, typed: str = "", *, images: Sequence[Image] = ()) -> None:
         """Get the model that the next turn will likely want ready in the background, while the person reads or types.
 
-        ``typed`` is what they have written so far. Whoever called this once has it done after every turn, and whenever
-        the machine changes: memory that runs short is given back at once. Failing here only costs the head start.
+        ``typed`` is what they have written so far, to be sent with ``images``. Whoever called this once has it done
+        after every turn, and whenever the machine changes: memory that runs short is given back at once. Failing here
+        only costs the head start.
         """
         self._lasting = True
         self._watching.start()
         if not self.loaded.settings.preload.enabled or self._answering:
             return
         if self._ahead is not None and not self._ahead.done():
-            if not typed:
+            if not typed and not images:
                 return
             self._ahead.cancel()  # that looked ahead from less than is known now
-        self._ahead = self._in_background(self._anticipate(typed))
+        self._ahead = self._in_background(self._anticipate(typed, tuple(images)))
 
-    async def _anticipate(self, typed: str) -> None:
+    async def _anticipate(self, typed: str, images: tuple[Image, ...]) -> None:
         messages = (await self.get_conversation_history()).messages
-        asked = typed.strip() or next((m.content for m in reversed(messages) if m.role is Role.USER), "")
+        text = typed.strip() or next((m.content for m in reversed(messages) if m.role is Role.USER), "")
+        asked = Message(role=Role.USER, content=text, images=images)
         try:
             features = self._features(asked, messages)
             await self.manager.anticipate(features, self.conversation or "", messages)
@@ -341,7 +345,9 @@ class AsyncMai:
     async def _turn(self, message: Message, options: GenerationOptions, conversation: str | None, emit: Emit) -> Reply:
         if message.role not in ASKING:
             raise MaiError(f"a message of the role {message.role} cannot be answered", remedy="ask as user or tool")
-        if not message.content.strip() and message.role is Role.USER:
+        if message.images and message.role is not Role.USER:
+            raise MaiError("only a message of the person can show images", remedy="send them as user")
+        if not message.content.strip() and not message.images and message.role is Role.USER:
             raise MaiError("there is nothing to answer", remedy="say something")
         started = time.monotonic()
         async with self._beginning:
@@ -351,7 +357,7 @@ class AsyncMai:
             stored = (await asyncio.to_thread(self.store.conversation, name)).messages
             # Messages that came in meanwhile have their own turn after this one.
             messages = (*(m for m in stored if m.id < asked.id or m.role not in ASKING), asked)
-            features = self._features(message.content, messages[:-1], options)
+            features = self._features(message, messages[:-1], options)
             previous, answer = self.manager.current, Answer()
             self._answering += 1
             try:
@@ -362,6 +368,8 @@ class AsyncMai:
                     cancelled = isinstance(error, asyncio.CancelledError)
                     answer.stop = StopReason.CANCELLED if cancelled else StopReason.FAILED
                 await asyncio.shield(asyncio.to_thread(self._recorder.keep, name, asked, answer))
+                if isinstance(error, NothingFits) and Capability.VISION in features.capabilities:
+                    raise nobody_sees(error, answer.decision, self._catalog.models) from error
                 raise
             finally:
                 self._answering -= 1
@@ -386,13 +394,24 @@ class AsyncMai:
                 self._in_background(self.prepare())
             return reply
 
-    def _features(self, text: str, before: Sequence[Message], options: GenerationOptions | None = None) -> TaskFeatures:
-        """What ``text`` asks for as the next message after ``before``."""
-        prompt = self.loaded.settings.context.system_prompt
-        history = sum(estimate_tokens(m.content) for m in before) + estimate_tokens(prompt)
-        read = any(m.model and m.model == self.manager.current for m in before)
-        features = classify(text, history_tokens=history, cached_tokens=history if read else 0)
-        return replace(features, capabilities=features.capabilities | _needs(options))
+    def _features(
+        self, asked: Message, before: Sequence[Message], options: GenerationOptions | None = None
+    ) -> TaskFeatures:
+        """What ``asked`` asks for as the next message after ``before``."""
+        current = self.manager.current
+        return turn_features(
+            asked,
+            before,
+            instructions=self.loaded.settings.context.system_prompt,
+            current=current,
+            sees=self._sees(current),
+            tools=bool(options and options.tools),
+            json_schema=bool(options and options.json_schema is not None),
+        )
+
+    def _sees(self, key: str | None) -> bool:
+        """Whether a model can be shown images."""
+        return any(m.key == key and Capability.VISION in m.capabilities for m in self._catalog.models)
 
     def _options(self) -> GenerationOptions:
         return GenerationOptions(**self.loaded.settings.generation.model_dump())
@@ -416,8 +435,3 @@ class AsyncMai:
             conversation=conversation or self.conversation,
             loaded=loaded,
         )
-
-
-def _needs(options: GenerationOptions | None) -> frozenset[Capability]:
-    tools, schema = (bool(options.tools), options.json_schema is not None) if options else (False, False)
-    return frozenset([Capability.TOOLS] * tools + [Capability.JSON] * schema)

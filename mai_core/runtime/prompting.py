@@ -13,6 +13,7 @@ from mai_core.errors import ContextExceeded, PluginError, StoreError
 from mai_core.plugin.interfaces import Backend, ContextTransfer
 from mai_core.policy.context import ContextBudget, SummaryWanted, TransferPlan, TransferRequest, calls_text
 from mai_core.policy.features import classify
+from mai_core.policy.images import in_words
 from mai_core.policy.messages import Message, Role
 from mai_core.policy.models import LoadedModel
 from mai_core.runtime.store import Store
@@ -27,12 +28,20 @@ REMEMBERED_WISHES = 64
 
 
 class Prompter:
-    """Turns a conversation into the messages a loaded model gets to see."""
+    """Turns a conversation into the messages a loaded model gets to see. ``sees`` tells which models see images."""
 
-    def __init__(self, transfer: ContextTransfer, settings: ContextSettings, store: Store) -> None:
+    def __init__(
+        self,
+        transfer: ContextTransfer,
+        settings: ContextSettings,
+        store: Store,
+        *,
+        sees: Callable[[str], bool] = lambda key: False,
+    ) -> None:
         self._transfer = transfer
         self._settings = settings
         self._store = store
+        self._sees = sees
         self._counts: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._wanted: OrderedDict[str, tuple[str, SummaryWanted]] = OrderedDict()
 
@@ -59,7 +68,8 @@ class Prompter:
         message.
         """
         system = Message(role=Role.SYSTEM, content=self._settings.system_prompt, pinned=True)
-        whole = ((system, *messages) if system.content else tuple(messages)) + self._prefill(shown)
+        worded = in_words((system, *messages) if system.content else messages)
+        whole = worded.messages + self._prefill(shown)
         tokens = await self._count(backend, instance, [m.content + calls_text(m) for m in whole])
         ahead = len(whole) - 1 if shown else len(whole)
         window = int(instance.plan.context * shrink)
@@ -70,18 +80,19 @@ class Prompter:
             trigger=self._settings.trigger,
             target=self._settings.target,
         )
+        images = worded.shown_to(instance.key, tokens[:ahead], budget, sees=self._sees(instance.key))
         state = await asyncio.to_thread(self._store.context_state, conversation)
         request = TransferRequest(
             messages=whole[:ahead],
             tokens=tuple(tokens[:ahead]),
-            budget=budget,
+            budget=replace(budget, window=budget.window - images.tokens),
             count=_bound(whole, tokens),
             state=state,
             search=lambda text, limit: self._search(conversation, text, limit),
             switched=_switched(messages, instance.key),
         )
         # In a thread: it may search the store, and to compress takes a moment.
-        plan = await asyncio.to_thread(self._planned, request, instance)
+        plan = images.put_back(await asyncio.to_thread(self._planned, request, instance))
         if keep:
             self._remember(conversation, instance.key, plan.wanted)
             if plan.state != state:

@@ -30,6 +30,8 @@ class Recorder:
     def keep(self, conversation: str, asked: Message, answer: Answer) -> None:
         """Store what there is of an answer that did not come to its end, and of the decision that led to it."""
         if answer.text:
+            if answer.parts:
+                answer.model = answer.parts[-1][1]  # the one that was tried last may have written nothing
             self.keep_text(conversation, answer)
         self.keep_decision(conversation, asked, answer)
 

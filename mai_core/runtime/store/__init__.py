@@ -4,6 +4,7 @@ conversations   what was said                 decisions      why each model was 
 measurements    what loads and replies took   search         which conversations hold a term
 schema          the tables and their past     database       transactions, waiting, errors
 codec           dataclasses as JSON           text           ids, titles, excerpts
+images          what messages show
 """
 
 from __future__ import annotations

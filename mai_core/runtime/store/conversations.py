@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from mai_core.errors import StoreError
 from mai_core.policy.context import ContextState
-from mai_core.policy.messages import Conversation, Message, Role, StopReason, ToolCall
+from mai_core.policy.messages import Conversation, Image, Message, Role, StopReason, ToolCall
+from mai_core.runtime.store import images as pictures
 from mai_core.runtime.store import search as index
 from mai_core.runtime.store.codec import decode, encode
 from mai_core.runtime.store.database import Database
@@ -74,7 +75,7 @@ class Conversations(Database):
             stored = replace(message, id=last + 1, created=self._now())
             stored = _add(connection, conversation_id, stored)
             if not title and stored.role is Role.USER:
-                title = single_line(stored.content)
+                title = single_line(stored.content or ", ".join(image.name for image in stored.images))
             connection.execute(
                 "UPDATE conversations SET title = ?, updated = ? WHERE id = ?", (title, stored.created, conversation_id)
             )
@@ -133,6 +134,7 @@ class Conversations(Database):
             _title(connection, conversation_id)
             index.forget(connection, conversation_id)
             connection.execute("DELETE FROM conversations WHERE id = ?", (conversation_id,))
+            pictures.sweep(connection)
         self._empty_journal()
 
     def set_pinned_message(self, conversation_id: str, message_id: int, pinned: bool) -> None:
@@ -225,6 +227,7 @@ def _add(connection: sqlite3.Connection, conversation_id: str, message: Message)
         content=storable(message.content),
         model=storable(message.model),
         earlier=tuple(map(storable, message.earlier)),
+        images=tuple(replace(image, name=storable(image.name)) for image in message.images),
     )
     tools = _Tools(stored.tool_calls, stored.tool_call_id)
     number = connection.execute(
@@ -242,6 +245,8 @@ def _add(connection: sqlite3.Connection, conversation_id: str, message: Message)
             json.dumps(stored.earlier) if stored.earlier else None,
         ),
     ).lastrowid
+    assert number is not None
+    pictures.add(connection, number, stored.images)
     connection.execute("UPDATE conversations SET newest = ? WHERE id = ?", (number, conversation_id))
     return stored
 
@@ -288,11 +293,12 @@ def _read(connection: sqlite3.Connection, conversation_id: str) -> Conversation:
         "SELECT title, created, updated FROM conversations WHERE id = ?", (conversation_id,)
     ).fetchone()
     rows = connection.execute(f"SELECT {COLUMNS} FROM messages WHERE conversation = ? ORDER BY id", (conversation_id,))
-    messages = tuple(_message(row) for row in rows)
+    images = pictures.read(connection, conversation_id)
+    messages = tuple(_message(row, images.get(row[0], ())) for row in rows)
     return Conversation(id=conversation_id, title=title, messages=messages, created=created, updated=updated)
 
 
-def _message(row: MessageRow) -> Message:
+def _message(row: MessageRow, images: tuple[Image, ...]) -> Message:
     id, role, pinned, model, stop, created, content, written, earlier = row
     tools = decode(_Tools, written) if written else _Tools()
     return Message(
@@ -306,6 +312,7 @@ def _message(row: MessageRow) -> Message:
         tool_calls=tools.calls,
         tool_call_id=tools.answers,
         earlier=tuple(json.loads(earlier)) if earlier else (),
+        images=images,
     )
 
 

@@ -101,6 +101,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # ``earlier`` is a JSON list of the models that wrote all of a reply but its end, NULL for almost all.
         "ALTER TABLE messages ADD COLUMN earlier TEXT",
     ),
+    (
+        "CREATE TABLE images (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL)",
+        """
+        CREATE TABLE message_images (
+            message INTEGER NOT NULL REFERENCES messages (number) ON DELETE CASCADE,
+            position INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            image TEXT NOT NULL REFERENCES images (sha256),
+            PRIMARY KEY (message, position)
+        )
+        """,
+        "CREATE INDEX message_images_by_image ON message_images (image)",
+    ),
 )
 
 

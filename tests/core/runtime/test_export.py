@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from datetime import UTC
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from mai_core.errors import StoreError
 from mai_core.policy.messages import Conversation, Message, Role, StopReason, ToolCall
 from mai_core.runtime.export import from_dict, from_json, to_dict, to_json, to_markdown
+from tests.pictures import image
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 CONTENT = st.builds(
@@ -27,6 +29,7 @@ CONTENT = st.builds(
     tool_calls=st.lists(st.builds(ToolCall, id=st.text(), name=st.text(), arguments=st.text()), max_size=2).map(tuple),
     tool_call_id=st.text(),
     earlier=st.lists(st.text(), max_size=2).map(tuple),
+    images=st.lists(st.builds(image, st.text(), width=st.integers(1, 9)), max_size=2).map(tuple),
 )
 CONVERSATIONS = st.builds(
     lambda messages, ids, **rest: Conversation(
@@ -87,6 +90,7 @@ def test_the_format_is_this_one() -> None:
                 "tool_calls": [],
                 "tool_call_id": "",
                 "earlier": [],
+                "images": [],
             },
             {
                 "id": 2,
@@ -99,6 +103,7 @@ def test_the_format_is_this_one() -> None:
                 "tool_calls": [],
                 "tool_call_id": "",
                 "earlier": [],
+                "images": [],
             },
         ],
     }
@@ -159,6 +164,23 @@ def test_markdown_is_for_reading() -> None:
 def test_a_reply_of_two_models_names_both() -> None:
     reply = Message(id=1, role=Role.ASSISTANT, content="Paris it is.", earlier=("large", "middle"), model="small")
     assert "## Mai · large → middle → small\n" in to_markdown(Conversation(id="x", messages=(reply,)), zone=UTC)
+
+
+def test_images_are_whole_in_json_and_named_in_markdown() -> None:
+    cat = image("cat\n1.png", width=12)
+    shown = Conversation(id="x", messages=(Message(id=1, role=Role.USER, content="What is it?", images=(cat,)),))
+    written = to_dict(shown)["messages"][0]["images"][0]
+    assert base64.b64decode(written.pop("data")) == cat.data
+    assert written == {"name": "cat\n1.png", "media_type": "image/png", "width": 12, "height": 8}
+    assert "*(image: cat 1.png, 12 × 8)*\n\nWhat is it?" in to_markdown(shown, zone=UTC)
+
+
+@pytest.mark.parametrize("data", ["no base64!", base64.b64encode(b"no image").decode()])
+def test_what_is_no_image_is_refused(data: str) -> None:
+    told = changed()
+    told["messages"][0]["images"] = [{"name": "cat.png", "data": data}]
+    with pytest.raises(StoreError, match=r"messages\.0\.images\.0\.data: "):
+        from_dict(told)
 
 
 def one(content: str, stop: StopReason | None = None) -> str:

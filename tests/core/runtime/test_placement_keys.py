@@ -11,7 +11,7 @@ import pytest
 
 from mai_core import AsyncMai
 from mai_core.errors import ModelStalled
-from mai_core.policy.messages import Usage
+from mai_core.policy.messages import Message, Role, Usage
 from mai_core.policy.models import ModelProfile
 from mai_core.policy.selection import Move
 from mai_core.runtime import catalog
@@ -109,7 +109,9 @@ async def test_a_pin_nobody_knows_is_waited_for_once(tmp_path: Path, monkeypatch
         waited = []
         for _ in range(3):
             started = time.monotonic()
-            await mai.manager._decider.situation(mai._features("hi", ()), current=None, pinned="gone")
+            await mai.manager._decider.situation(
+                mai._features(Message(role=Role.USER, content="hi"), ()), current=None, pinned="gone"
+            )
             waited.append(time.monotonic() - started)
         assert waited[0] > 1.0
         assert waited[0] > 2 * min(waited[1:])

@@ -23,6 +23,7 @@ from mai_core.policy.selection import Decision, Move
 from mai_core.policy.speed import MeasuredSpeed
 from mai_core.runtime.store import Store, decisions, measurements, schema
 from mai_core.runtime.store import search as index
+from tests.pictures import image
 
 START = 1_800_000_000.0
 
@@ -166,6 +167,32 @@ def test_a_reply_of_several_models_names_them_all(store: Store) -> None:
     assert told.authors == ("begin", "middle", "end")
     assert store.authors(conversation, asked.id) == told.authors
     assert store.conversations()[0].models == told.authors
+
+
+def test_images_are_kept_once_for_each_content_and_go_with_the_last_who_shows_them(store: Store, path: Path) -> None:
+    cat, dog = image("cat.png", grey=1), image("dog.png", grey=2)
+    one, other = store.new_conversation().id, store.new_conversation().id
+    shown = store.append(one, Message(role=Role.USER, content="", images=(cat, dog, replace(cat, name="again.png"))))
+    store.append(one, user("and?"))
+    store.append(other, Message(role=Role.USER, content="and this?", images=(dog,)))
+    assert shown.images == (cat, dog, replace(cat, name="again.png"))
+    assert store.conversation(one).messages[0] == shown
+    assert store.conversation(one).title == "cat.png, dog.png, again.png"
+    assert rows(path, "SELECT count(*) FROM images") == [(2,)]
+    store.delete(one)
+    assert rows(path, "SELECT data FROM images") == [(dog.data,)]
+    assert store.conversation(other).messages[0].images == (dog,)
+    store.delete(other)
+    assert rows(path, "SELECT count(*) FROM images") == [(0,)]
+    assert not any(cat.data in file.read_bytes() for file in path.parent.iterdir()), "beyond recovery"
+
+
+def test_an_image_that_cannot_be_read_any_more_costs_no_conversation(store: Store, path: Path) -> None:
+    name = store.new_conversation().id
+    store.append(name, Message(role=Role.USER, content="this?", images=(image("cat.png"), image("dog.png", grey=2))))
+    rows(path, "UPDATE images SET data = x'00' WHERE rowid = 1")
+    (message,) = store.conversation(name).messages
+    assert [one.name for one in message.images] == ["dog.png"]
 
 
 def test_messages_for_a_conversation_that_is_gone_are_refused(store: Store) -> None:
