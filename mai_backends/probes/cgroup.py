@@ -11,22 +11,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from mai_backends.probes.kernel import Lie, keyed, number, text, whole
+from mai_core.policy.resources import MemoryUse
 
 __all__ = ["Groups", "MemoryLimit"]
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryLimit:
-    """The bound of one group: its ``limit`` in bytes and the ``room`` left in it, page cache counted as room."""
+    """The bound of one group: its ``limit`` in bytes and the ``room`` left in it, page cache counted as room.
+
+    ``swap_limit`` is how much of the machine's swap the group may use, None for all of it; ``swap_room`` what is left.
+    """
 
     folder: Path
     limit: int
     room: int
+    use: MemoryUse | None = None
+    swap_limit: int | None = None
+    swap_room: int = 0
 
 
 class Groups:
@@ -93,22 +100,43 @@ class Groups:
                     yield folder
 
 
+# What memory.stat calls anonymous, file pages, shared memory among those, and what the group gives up when it is short:
+# pages of files, in recent use or not, as the kernel counts them for the whole machine in MemAvailable.
+_V2 = ("anon", "file", "shmem", ("inactive_file", "active_file", "slab_reclaimable"))
+_V1 = ("total_rss", "total_cache", "total_shmem", ("total_inactive_file", "total_active_file"))
+
+
 def _memory_v2(folder: Path) -> MemoryLimit | None:
     # Above memory.high the kernel throttles the group to a crawl, so it bounds as memory.max does.
     limits = [limit for name in ("memory.max", "memory.high") if (limit := number(folder / name)) is not None]
-    return _limit(folder, min(limits, default=None), "memory.current", "inactive_file")
+    bound = _limit(folder, min(limits, default=None), "memory.current", _V2)
+    swap = number(folder / "memory.swap.max")
+    if bound is None or swap is None:
+        return bound
+    return replace(bound, swap_limit=swap, swap_room=max(0, swap - (number(folder / "memory.swap.current") or 0)))
 
 
 def _memory_v1(folder: Path) -> MemoryLimit | None:
-    return _limit(folder, number(folder / "memory.limit_in_bytes"), "memory.usage_in_bytes", "total_inactive_file")
+    return _limit(folder, number(folder / "memory.limit_in_bytes"), "memory.usage_in_bytes", _V1)
 
 
-def _limit(folder: Path, limit: int | None, usage: str, reclaimable: str) -> MemoryLimit | None:
+def _limit(
+    folder: Path, limit: int | None, usage: str, names: tuple[str, str, str, tuple[str, ...]]
+) -> MemoryLimit | None:
     if limit is None or (current := number(folder / usage)) is None:
         return None
-    stat = keyed(text(folder / "memory.stat") or "", frozenset({reclaimable}))
-    used = max(0, current - stat.get(reclaimable, 0))
-    return MemoryLimit(folder, limit, max(0, limit - used))
+    anonymous, files, shared, caches = names
+    stat = keyed(text(folder / "memory.stat") or "", frozenset({anonymous, files, shared, *caches}))
+    reclaimable = sum(stat.get(name, 0) for name in caches)
+    # Counters are folded now and then, so caches may seem larger than what is used.
+    room = max(0, limit - max(0, current - reclaimable))
+    use = MemoryUse(
+        anonymous=stat.get(anonymous, 0) + stat.get(shared, 0),
+        file_backed=max(0, stat.get(files, 0) - stat.get(shared, 0)),
+        reclaimable=reclaimable,
+        free=max(0, limit - current),
+    )
+    return MemoryLimit(folder, limit, min(limit, room), use)
 
 
 def _share(quota: str, period: str) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 __all__ = ["FAULTS", "Lie", "keyed", "number", "text", "whole"]
@@ -16,11 +17,18 @@ FAULTS = (OSError, ValueError, LookupError, ArithmeticError, AttributeError, Not
 
 
 def text(file: Path) -> str | None:
-    """A file's content, None when this kernel or group has no such file. Other failures raise ``OSError``."""
+    """A file's content, None when this kernel or group has no such file, or is built or started without what it tells.
+
+    Other failures raise ``OSError``.
+    """
     try:
         return file.read_text(encoding="ascii", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.ENODEV):
+            return None
+        raise
 
 
 def number(file: Path) -> int | None:

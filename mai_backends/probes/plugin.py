@@ -14,7 +14,10 @@ __all__ = ["mai_register_probes"]
 
 @hookimpl
 def mai_register_probes() -> list[type[ResourceProbe]]:
-    """The probe of this machine."""
+    """The probe of this machine, and those of its GPUs."""
+    from mai_backends.probes.apple import AppleProbe
+    from mai_backends.probes.drm import DrmProbe
+    from mai_backends.probes.nvidia import NvidiaProbe
     from mai_backends.probes.system import SystemProbe
 
-    return [SystemProbe]
+    return [SystemProbe, NvidiaProbe, DrmProbe, AppleProbe]

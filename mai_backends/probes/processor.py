@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ __all__ = ["Processor"]
 
 SHORTEST = 0.05
 """Seconds between two samples that tell anything."""
+STILL_SECONDS = 10.0
+"""Counters that did not move for so long do not count: on a machine that runs, idle time grows at least."""
 _IDLE = ("idle", "iowait")
 # Linux counts what guests of virtual machines used within user and nice already.
 _COUNTED_TWICE = ("guest", "guest_nice")
@@ -38,7 +41,10 @@ def load_average() -> float:
 
 
 class Processor:
-    """Remembers the last sample, so that the next one can tell what happened in between without waiting."""
+    """Remembers the last sample, so that the next one can tell what happened in between without waiting.
+
+    ``stands_still`` when the counters do not count, as in some sandboxes: the load average then says how busy it is.
+    """
 
     def __init__(
         self,
@@ -46,12 +52,16 @@ class Processor:
         usable: Callable[[], frozenset[int]] = usable_cores,
         times: Callable[[], Sequence[Any]] = times_of_cores,
         load: Callable[[], float] = load_average,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._usable = usable
         self._times = times
         self._load = load
+        self._clock = clock
         self._last: tuple[float, float] | None = None
+        self._moved_at = clock()
         self._busy = 0.0
+        self.stands_still = False
 
     def read(self, quota: float | None) -> Cpu:
         """Cores, bound by affinity and ``quota``, and the busy share of them since the last call."""
@@ -65,10 +75,13 @@ class Processor:
         mine = [row for number, row in enumerate(rows) if number in usable] or rows
         total = sum(sum(row) - _of(row, _COUNTED_TWICE) for row in mine)
         idle = sum(_of(row, _IDLE) for row in mine)
-        if self._last is None:
+        passed = total - self._last[0] if self._last is not None else 0.0
+        if passed or self._last is None:
+            self._moved_at = self._clock()
+        self.stands_still = self._clock() - self._moved_at >= STILL_SECONDS
+        if self._last is None or self.stands_still:
             self._busy = _share(self._load() / max(1, len(rows)))
         else:
-            passed = total - self._last[0]
             # Counters tick every 10 ms: a shorter look says nothing, and the last one still holds.
             if 0 <= passed < SHORTEST * len(mine):
                 return

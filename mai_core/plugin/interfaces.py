@@ -20,6 +20,7 @@ from mai_core.policy.selection import Proposal, SelectionRequest
 __all__ = [
     "Backend",
     "BackendContext",
+    "ClosableProbe",
     "ContextTransfer",
     "FetchProgress",
     "GenerationEvent",
@@ -193,6 +194,15 @@ class ResourceProbe(Protocol):
 
     def sample(self) -> HostReading:
         """What this sensor reads now; fields it cannot tell are left out."""
+        ...
+
+
+@runtime_checkable
+class ClosableProbe(Protocol):
+    """A probe that holds something between samples, such as a driver's session."""
+
+    def close(self) -> None:
+        """Let go of it. Called from the thread that samples, after the last sample; never while one runs."""
         ...
 
 

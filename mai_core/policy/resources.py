@@ -6,26 +6,72 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import exp
 
-__all__ = ["Battery", "Cpu", "Host", "HostReading", "MemoryPool", "PoolKind", "Pressure", "ResourceSnapshot"]
+__all__ = [
+    "Battery",
+    "Cpu",
+    "Holder",
+    "Host",
+    "HostReading",
+    "MemoryPool",
+    "MemoryUse",
+    "PoolKind",
+    "Pressure",
+    "ResourceSnapshot",
+]
 
 
 SMOOTH_SECONDS = 15.0
 
 
 class PoolKind(StrEnum):
-    """Main memory, a GPU's own memory, or memory both share."""
+    """Main memory, a GPU's own memory, or the part of main memory a GPU may take too.
+
+    What is taken of a ``UNIFIED`` pool beside one of ``RAM`` is taken of both.
+    """
 
     RAM = "ram"
     DEVICE = "device"
     UNIFIED = "unified"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryUse:
+    """What main memory is used for, in bytes. The parts overlap and leave out the kernel's own.
+
+    anonymous    private memory of programs and what they share without a file: only swap could take it
+    file_backed  pages of files, in use or cached
+    reclaimable  what of those and of the kernel's caches is given up to whoever needs it
+    free         nobody's
+    """
+
+    anonymous: int = 0
+    file_backed: int = 0
+    reclaimable: int = 0
+    free: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that holds ``size`` bytes of a pool; ``name`` is empty where it cannot be seen from here."""
+
+    pid: int
+    size: int
+    name: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryPool:
-    """Bytes of one kind of memory.
+    """Bytes of one kind of memory. GPUs are pools ``gpu0``, ``gpu1``, ...; their partitions ``gpu0.0``, ``gpu0.1``.
 
-    ``available`` is what a new process can take without swapping, caches the system would give up included.
-    ``limited_by`` names what bounds it when that is not the hardware (``cgroup``).
+    ``available`` is what a new process can take without swapping, caches the system would give up included; its
+    file-backed pages may take all of it. ``anonymous`` is how much of it may be anonymous, where a limit that spares
+    mapped files (``ulimit -d``, strict overcommit) says less. ``limited_by`` names what bounds the pool when that is
+    not the hardware (``cgroup``).
+
+    label     what a person calls the hardware
+    use       what it is used for, where that is known
+    held_by   the processes that hold most of it, the largest first, where that is known
+    busy      share (0 to 1) of the last moment in which the pool's own processor worked; None where nobody tells
     """
 
     name: str
@@ -33,6 +79,16 @@ class MemoryPool:
     total: int
     available: int
     limited_by: str = ""
+    label: str = ""
+    anonymous: int | None = None
+    use: MemoryUse | None = None
+    held_by: tuple[Holder, ...] = ()
+    busy: float | None = None
+
+    @property
+    def anonymous_available(self) -> int:
+        """Bytes of anonymous memory a new process can take without swapping."""
+        return self.available if self.anonymous is None else min(self.anonymous, self.available)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +133,10 @@ class Battery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostReading:
-    """What one probe knows about one host; what it cannot tell is left out."""
+    """What one probe knows about one host; what it cannot tell is left out.
+
+    ``faults`` say of every sensor that should have told something and did not, what was wrong: "memory: ...".
+    """
 
     host: str = "local"
     pools: tuple[MemoryPool, ...] = ()
@@ -86,6 +145,7 @@ class HostReading:
     battery: Battery | None = None
     swap_total: int = 0
     swap_free: int = 0
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +162,14 @@ class Host:
 
     @property
     def ram(self) -> MemoryPool | None:
-        """Main memory, or the memory main processor and GPU share."""
-        return next((p for p in self.pools if p.kind is not PoolKind.DEVICE), None)
+        """Main memory; where no probe tells of it, the memory main processor and GPU share."""
+        kinds = {pool.kind: pool for pool in reversed(self.pools)}
+        return kinds.get(PoolKind.RAM) or kinds.get(PoolKind.UNIFIED)
+
+    @property
+    def devices(self) -> tuple[MemoryPool, ...]:
+        """The pools of GPUs, whether the memory is their own or shared."""
+        return tuple(pool for pool in self.pools if pool.kind is not PoolKind.RAM)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from mai_core.plugin.interfaces import ResourceProbe
+from mai_core.plugin.interfaces import ClosableProbe, ResourceProbe
 from mai_core.policy.feasibility import Limits
 from mai_core.policy.resources import Cpu, Host, HostReading, MemoryPool, Pressure, ResourceSnapshot
 from mai_core.policy.trouble import in_trouble
+from mai_core.policy.trust import Known, judged
 from mai_core.settings.model import MonitorSettings
 
 __all__ = ["Monitor", "merge"]
@@ -24,7 +25,8 @@ class Monitor:
     """The state of all machines the probes know.
 
     A probe that hangs keeps its own thread busy and nobody else's; once it has been waited for in vain it is not
-    waited for again. What it said last is dropped, and it is named in ``faults`` until it answers.
+    waited for again. What it said last is dropped, and it is named in ``faults`` until it answers. What cannot be true
+    of what it says is left out: see ``trust``.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Monitor:
             watch.start()
 
     def close(self) -> None:
-        """Stop sampling. Threads that hang are abandoned: they are daemons."""
+        """Stop sampling. Each probe is closed in its own thread; threads that hang are abandoned: they are daemons."""
         for watch in self._watches:
             watch.stop()
 
@@ -83,9 +85,9 @@ class Monitor:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """One line for every probe that fails or hangs now."""
+        """One line for every probe that fails or hangs now, and for every sensor that is left out."""
         since = self._clock() - 3 * self._settings.interval_seconds - self._settings.probe_timeout_seconds
-        return tuple(fault for watch in self._watches if (fault := watch.fault(since)))
+        return tuple(fault for watch in self._watches for fault in watch.faults(since))
 
 
 def merge(readings: Sequence[HostReading]) -> tuple[Host, ...]:
@@ -124,8 +126,9 @@ class _Watch:
         self._asked = self._answered = 0
         self._stopped = self._late = False
         self._reading: HostReading | None = None
+        self._known = Known()
         self._read_at = clock()
-        self._error = ""
+        self._faults: tuple[str, ...] = ()
 
     def start(self) -> None:
         threading.Thread(target=self._run, name=f"mai-probe-{self._probe.name}", daemon=True).start()
@@ -151,26 +154,37 @@ class _Watch:
         with self._changed:
             return self._reading if self._read_at >= since else None
 
-    def fault(self, since: float) -> str:
+    def faults(self, since: float) -> tuple[str, ...]:
         with self._changed:
-            if self._error:
-                return f"{self._probe.name}: {self._error}"
-            return f"{self._probe.name}: does not answer" if self._read_at < since else ""
+            if not self._faults and self._read_at < since:
+                return (f"{self._probe.name}: does not answer",)
+            return tuple(f"{self._probe.name}: {fault}" for fault in self._faults)
 
     def _run(self) -> None:
         while not self._stopped:
             serving = self._asked
-            reading, error = self._sample()
+            reading, faults = self._sample()
             with self._changed:
-                if error and error != self._error:
-                    log.warning("probe failed", extra={"probe": self._probe.name, "error": error})
+                told = {_sensor(fault) for fault in self._faults}
+                for fault in faults:
+                    if _sensor(fault) not in told:
+                        log.warning("sensor left out", extra={"probe": self._probe.name, "fault": fault})
                 now = self._clock()
-                self._reading, self._error = self._smoothed(reading, now), error
+                self._reading, self._faults = self._smoothed(reading, now), faults
                 self._read_at = now
                 self._answered = serving
                 self._late = False
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._stopped or self._asked > self._answered, timeout=self._interval)
+        self._close()
+
+    def _close(self) -> None:
+        if not isinstance(self._probe, ClosableProbe):
+            return
+        try:
+            self._probe.close()
+        except Exception as error:  # noqa: BLE001 - a third party's sensor; nothing depends on it any more
+            log.warning("probe did not close", extra={"probe": self._probe.name, "error": str(error)})
 
     def _smoothed(self, reading: HostReading | None, now: float) -> HostReading | None:
         if reading is None or reading.cpu is None:
@@ -178,14 +192,20 @@ class _Watch:
         before = self._reading.cpu if self._reading is not None else None
         return replace(reading, cpu=reading.cpu.smoothed(before, now - self._read_at))
 
-    def _sample(self) -> tuple[HostReading | None, str]:
+    def _sample(self) -> tuple[HostReading | None, tuple[str, ...]]:
         try:
             reading = self._probe.sample()
+            if isinstance(reading, HostReading):
+                self._known, reading = judged(self._known, reading)
+                return reading, reading.faults
         except Exception as error:  # noqa: BLE001 - a third party's sensor; it is named and left out
-            return None, f"{type(error).__name__}: {error}"
+            return None, (f"{type(error).__name__}: {error}",)
         if inspect.iscoroutine(reading):
             reading.close()
-            return None, "sample is async; it has to be a plain function"
-        if not isinstance(reading, HostReading):
-            return None, f"answered {type(reading).__name__}, not a HostReading"
-        return reading, ""
+            return None, ("sample is async; it has to be a plain function",)
+        return None, (f"answered {type(reading).__name__}, not a HostReading",)
+
+
+def _sensor(fault: str) -> str:
+    """What a fault speaks of: the figures in it may differ from sample to sample."""
+    return fault.partition(":")[0]

@@ -191,7 +191,7 @@ class Settings(Section):
         "vllm": _sought(8000),
         "sglang": _sought(30000),
     }
-    probes: dict[str, ProbeSettings] = {"system": ProbeSettings(type="system")}
+    probes: dict[str, ProbeSettings] = {name: ProbeSettings(type=name) for name in ("system", "nvidia", "drm", "apple")}
     selection: SelectionSettings = SelectionSettings()
     stability: StabilitySettings = StabilitySettings()
     memory: MemorySettings = MemorySettings()
