@@ -8,7 +8,10 @@ from typing import NamedTuple
 from mai_core.policy.selection import Candidate, Decision, Move
 from mai_core.policy.stability import StabilityRules
 
-__all__ = ["Preparation", "to_prepare"]
+__all__ = ["Preparation", "to_prepare", "worth_a_checkpoint"]
+
+LONG_READING_SECONDS = 10.0
+GROWTH = 0.25
 
 
 class Preparation(NamedTuple):
@@ -45,3 +48,13 @@ def to_prepare(decision: Decision, calm_seconds: float, rules: StabilityRules) -
     if gain <= rules.margin or favourite.spare < rules.spare or (grows and calm_seconds < rules.up_after_seconds):
         return None
     return Preparation(favourite, evict=False)
+
+
+def worth_a_checkpoint(read: int, kept: int, reading: float) -> bool:
+    """Whether to save what an engine has read while it goes on answering: in case it dies, which is rare.
+
+    ``read`` and ``kept`` are tokens now and when it was saved last, ``reading`` is in tokens a second. Each save writes
+    everything, so the conversation has to have grown by a quarter: all together write at most five times the last one.
+    """
+    lacking = read - kept
+    return lacking >= reading * LONG_READING_SECONDS and lacking >= kept * GROWTH

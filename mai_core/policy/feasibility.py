@@ -16,7 +16,6 @@ from mai_core.policy.resources import Host, MemoryPool
 from mai_core.policy.room import headroom, room_for, spendable
 from mai_core.policy.selection import Candidate, Rejection, RejectionReason, Rung
 from mai_core.policy.situation import Limits, Situation
-from mai_core.policy.speed import expected_speed
 from mai_core.policy.stability import was_up_lately
 
 __all__ = ["Feasibility", "Limits", "Situation", "feasible", "headroom", "spendable"]
@@ -83,9 +82,7 @@ def _wanted_context(model: ModelProfile, situation: Situation) -> int:
     limits, wanted = situation.limits, situation.limits.window
     needed = situation.features.prompt_tokens + limits.reserve
     if needed > wanted:
-        host = situation.snapshot.host(model.host)
-        speed = expected_speed(model, host.cpu.free_cores if host else 1, situation.speeds.get(model.key))
-        needed = min(needed, model.max_context, int(speed.prompt_tps * limits.patience))
+        needed = min(needed, model.max_context, int(situation.speed(model).prompt_tps * limits.patience))
         while wanted < needed:
             wanted *= 2
     return min(model.max_context, wanted)
@@ -209,9 +206,7 @@ def _slow_fit(model: ModelProfile, situation: Situation) -> _Fit | None:
 
 
 def _candidate(model: ModelProfile, fit: _Fit, situation: Situation) -> Candidate:
-    features, limits = situation.features, situation.limits
-    host = situation.snapshot.host(model.host)
-    speed = expected_speed(model, host.cpu.free_cores if host else 1, situation.speeds.get(model.key))
+    features, limits, speed = situation.features, situation.limits, situation.speed(model)
     slowdown = 0.1 if fit.rung is Rung.SLOW else 1.0
     tokens = features.new_tokens
     if not (fit.resident and model.key == situation.current):

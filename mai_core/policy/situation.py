@@ -9,7 +9,7 @@ from mai_core.policy.features import TaskFeatures
 from mai_core.policy.health import Breaker
 from mai_core.policy.models import LoadedModel, ModelProfile, Promise
 from mai_core.policy.resources import ResourceSnapshot
-from mai_core.policy.speed import MeasuredSpeed
+from mai_core.policy.speed import MeasuredSpeed, Speed, expected_speed
 from mai_core.policy.stability import Switch
 
 __all__ = ["Limits", "Situation"]
@@ -62,7 +62,7 @@ class Situation:
     unavailable  backends that cannot be reached, and why; ``remedies`` what would bring them back, where known
     pinned_on  backends that had the pinned model when it was pinned
     history    the switches and reloads of the last hour that made somebody wait, on the clock of the snapshot
-    read       tokens of this conversation that a model's engine has read and kept, by key, where that is known
+    read       tokens of this conversation that a model's engine holds or will find again, by key, where that is known
     """
 
     models: tuple[ModelProfile, ...]
@@ -82,3 +82,8 @@ class Situation:
     pinned_on: tuple[str, ...] = ()
     history: tuple[Switch, ...] = ()
     read: Mapping[str, int] = field(default_factory=dict)
+
+    def speed(self, model: ModelProfile) -> Speed:
+        """How fast ``model`` is on its host now, as measured or expected."""
+        host = self.snapshot.host(model.host)
+        return expected_speed(model, host.cpu.free_cores if host else 1, self.speeds.get(model.key))

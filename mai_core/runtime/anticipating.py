@@ -168,4 +168,5 @@ class Anticipating:
             async with aclosing(backend.generate(instance.instance, prompt.messages, self._options)) as stream:
                 async for _ in stream:
                     pass
+            self._pool.has_read(model.key, conversation, prompt.tokens)
         log.info("conversation read ahead", extra={"model": model.key, "tokens": prompt.tokens})

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
 
 from mai_core.errors import BackendUnavailable, MaiError
 from mai_core.plugin.isolation import StrategyRunner
@@ -22,17 +21,9 @@ from mai_core.runtime.breakers import Breakers
 from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.monitor import Monitor
 from mai_core.runtime.pool import Pool
-from mai_core.runtime.slots import Slot
 from mai_core.runtime.store import Store
 
 __all__ = ["Decider"]
-
-
-class _Latest(NamedTuple):
-    """The conversation that the instance in a slot has read last."""
-
-    slot: Slot
-    conversation: str
 
 
 class Decider:
@@ -61,8 +52,6 @@ class Decider:
         self._arbiter = arbiter
         self._breakers = Breakers(store, now)
         self._history: tuple[Switch, ...] = ()
-        self._latest: dict[str, _Latest] = {}
-        self._read: dict[tuple[str, str], int] = {}
 
     async def situation(
         self, features: TaskFeatures, *, current: str | None, pinned: str | None, conversation: str = ""
@@ -95,7 +84,7 @@ class Decider:
             remedies=self._catalog.remedies,
             pinned_on=pinned_on,
             history=self._history,
-            read=self._known_of(conversation),
+            read=self._pool.read(conversation) if conversation else {},
         )
 
     async def kept_out(self) -> tuple[Rejection, ...]:
@@ -119,16 +108,6 @@ class Decider:
         if (switch := paid_switch(decision, at)) is not None:
             recent = (s for s in self._history if at - s.at < self._rules.remember_seconds)
             self._history = (*recent, switch)
-
-    def has_read(self, key: str, conversation: str, tokens: int) -> None:
-        """Remember how much of a conversation a model has read: going back to it costs only the rest.
-
-        That holds while it is in memory and reads nothing else, and after that if its backend keeps what it read.
-        """
-        slot = next((s for s in self._pool.slots if s.model == key and s.usable), None)
-        if slot is not None:
-            self._latest[key] = _Latest(slot, conversation)
-            self._read[key, conversation] = tokens
 
     async def failed(self, key: str, backend: str, error: MaiError) -> None:
         """Remember that a model failed; of one whose backend is gone, that the backend is."""
@@ -154,13 +133,6 @@ class Decider:
         """
         with self._breakers.admissions() as admits:
             yield lambda key: admits(self._catalog.origin(key))
-
-    def _known_of(self, conversation: str) -> dict[str, int]:
-        there = {id(slot) for slot in self._pool.slots if slot.usable}
-        self._latest = {key: latest for key, latest in self._latest.items() if id(latest.slot) in there}
-        now = {(key, latest.conversation) for key, latest in self._latest.items()}
-        self._read = {read: n for read, n in self._read.items() if read in now or self._pool.keeps(*read)}
-        return {key: tokens for (key, of), tokens in self._read.items() if of == conversation}
 
     def _decided(self, situation: Situation) -> Decision:
         return decide(situation, self._strategies.ballots, arbiter=self._arbiter, rules=self._rules)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from mai_core.plugin.interfaces import Backend, StateKeeper
+from mai_core.policy.anticipation import worth_a_checkpoint
 from mai_core.runtime.slots import Slot
 
 __all__ = ["Keeping", "forget"]
@@ -18,42 +20,56 @@ RESTORE_SECONDS = 10.0
 
 
 class Keeping:
-    """Saves and restores for one pool, and remembers what was saved: a model that left with it comes back cheaply."""
+    """What the engines of one pool have read, and how much of it was saved: who left with it comes back cheaply."""
 
     def __init__(self, backends: Mapping[str, Backend]) -> None:
         self._backends = backends
-        self._kept: set[tuple[str, str]] = set()
+        self._kept: dict[tuple[str, str], int] = {}
 
-    def keeps(self, model: str, conversation: str) -> bool:
-        """Whether what this model's engine read of the conversation was saved when it turned to something else."""
-        return (model, conversation) in self._kept
+    def kept(self, conversation: str) -> dict[str, int]:
+        """Tokens of a conversation that were saved, by model."""
+        return {model: tokens for (model, of), tokens in self._kept.items() if of == conversation}
 
     async def enter(self, slot: Slot, conversation: str) -> None:
-        """Make a leased instance ready to answer in ``conversation``, when it last answered in another or in none."""
-        backend = self._backends[slot.backend]
-        if not isinstance(backend, StateKeeper) or not conversation:
+        """Make a leased instance ready to answer in ``conversation``, when it last answered in another or in none.
+
+        Whoever shares an engine that answers in another conversation leaves that one its state.
+        """
+        if not conversation or slot.conversation == conversation:
             return
-        if slot.conversation == conversation or slot.leases > 1:
-            return
-        await self.leave(slot)
-        instance = slot.instance.instance
-        tokens = await _within(RESTORE_SECONDS, "restored", slot, lambda: backend.restore_state(instance, conversation))
-        slot.conversation = conversation
-        self._kept.discard((slot.model, conversation))
-        if tokens:
-            log.info("conversation restored", extra={"model": slot.model, "tokens": tokens})
+        backend, tokens = self._backends[slot.backend], 0
+        if isinstance(backend, StateKeeper):
+            if slot.leases > 1:
+                return
+            await self.leave(slot)
+            instance = slot.instance.instance
+            restoring = partial(backend.restore_state, instance, conversation)
+            if tokens := await _within(RESTORE_SECONDS, "restored", slot, restoring):
+                log.info("conversation restored", extra={"model": slot.model, "tokens": tokens})
+            else:
+                self._kept.pop((slot.model, conversation), None)
+        slot.conversation, slot.read = conversation, tokens
 
     async def leave(self, slot: Slot) -> None:
         """Keep what the instance has read, before it answers in another conversation or is unloaded."""
-        backend = self._backends[slot.backend]
-        if not isinstance(backend, StateKeeper) or not slot.conversation:
+        await self._save(slot)
+        slot.conversation, slot.read = "", 0
+
+    async def checkpoint(self, slot: Slot, reading: float) -> None:
+        """Keep what the instance has read in case it dies, when reading it again at so many tokens a second is dear."""
+        if worth_a_checkpoint(slot.read, self._kept.get((slot.model, slot.conversation), 0), reading):
+            await self._save(slot)
+
+    async def _save(self, slot: Slot) -> None:
+        backend, conversation, read = self._backends[slot.backend], slot.conversation, slot.read
+        if not isinstance(backend, StateKeeper) or not conversation:
             return
-        instance, conversation = slot.instance.instance, slot.conversation
-        size = await _within(SAVE_SECONDS, "saved", slot, lambda: backend.save_state(instance, conversation))
-        slot.conversation = ""
-        if size:
-            self._kept.add((slot.model, conversation))
+        saving = partial(backend.save_state, slot.instance.instance, conversation)
+        if size := await _within(SAVE_SECONDS, "saved", slot, saving):
+            self._kept[slot.model, conversation] = read
             log.info("conversation kept", extra={"model": slot.model, "bytes": size})
+        else:
+            self._kept.pop((slot.model, conversation), None)
 
 
 async def forget(backends: Iterable[Backend], conversations: Sequence[str]) -> None:

@@ -121,7 +121,7 @@ class ModelManager:
         self.current = answer.model
         if answer.model == decision.choice:
             self._decider.carried_out(decision, situation)
-        self._decider.has_read(answer.model, conversation, answer.usage.prompt_tokens + answer.usage.completion_tokens)
+        self._pool.has_read(answer.model, conversation, answer.usage.prompt_tokens + answer.usage.completion_tokens)
         return situation
 
     async def explained(self, situation: Situation) -> Decision:
@@ -134,10 +134,12 @@ class ModelManager:
         return self._anticipating.model
 
     async def anticipate(self, features: TaskFeatures, conversation: str, messages: Sequence[Message]) -> None:
-        """Begin to get the model ready that such a turn of this conversation would want; returns at once."""
+        """Save what would be dear to read again, and begin to get the model ready that such a turn would want."""
         situation = await self._decider.situation(
             features, current=self.current, pinned=await self.pin(), conversation=conversation
         )
+        if (model := next((m for m in situation.models if m.key == self.current), None)) is not None:
+            await self._pool.checkpoint(model.key, situation.speed(model).prompt_tps)
         self._anticipating.begin(situation, await self._decider.decide(situation), conversation, messages)
 
     async def close(self) -> None:

@@ -114,9 +114,22 @@ class Pool:
         """Every slot as it stands, for those who watch; nobody else may move them."""
         return (*self._table.loads.values(), *self._table.slots.values())
 
-    def keeps(self, model: str, conversation: str) -> bool:
-        """Whether a model that was loaded here will find again what it had read of a conversation."""
-        return self._keeping.keeps(model, conversation)
+    def read(self, conversation: str) -> dict[str, int]:
+        """Tokens of a conversation that need not be read anew, by model: its engine holds them, or finds them again."""
+        held = {slot.model: slot.read for slot in self._table.usable if slot.conversation == conversation}
+        return {**self._keeping.kept(conversation), **held}
+
+    def has_read(self, model: str, conversation: str, tokens: int) -> None:
+        """Take note that a model has read so much of a conversation."""
+        for slot in self._table.usable:
+            if slot.model == model and slot.conversation == conversation:
+                slot.read = tokens
+
+    async def checkpoint(self, model: str, reading: float) -> None:
+        """Have saved what an idle model, at so many tokens a second, would be long in reading after a crash."""
+        for slot in self._table.idle():
+            if slot.model == model:
+                await self._keeping.checkpoint(slot, reading)
 
     @contextlib.asynccontextmanager
     async def acquire(

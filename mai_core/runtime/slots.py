@@ -65,7 +65,7 @@ class Slot:
     may_evict     its load may push others out
     listed        its engine says that it is there
     ending        its load is being cancelled, nobody joins it any more
-    conversation  what its engine read last; empty when nobody knows
+    conversation  what its engine read last, and ``read`` tokens of it; empty when nobody knows
     heat          how much it was used, at the turn ``warmed``
     asked         the plan it was loaded by; ``plan`` is what its engine made of it
     """
@@ -85,6 +85,7 @@ class Slot:
     task: asyncio.Task[None] | None = None
     listeners: list[Callable[[float], None]] = field(default_factory=list)
     conversation: str = ""
+    read: int = 0
     load_seconds: float = 0.0
     idle_since: float = 0.0
     heat: float = 0.0

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mai_core.policy.anticipation import to_prepare
+from mai_core.policy.anticipation import GROWTH, LONG_READING_SECONDS, to_prepare, worth_a_checkpoint
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.models import Footprint, LoadPlan
 from mai_core.policy.selection import Candidate, Decision, Move, Ranked
@@ -95,3 +97,15 @@ def test_what_may_climb_is_loaded_anew_in_its_own_place_and_nothing_else_first()
     short = replace(candidate("short"), reloads=True)
     assert to_prepare(decision(short), CALM, RULES) == (short, True)
     assert to_prepare(decision(candidate("new")), CALM, RULES) == (candidate("new"), False)
+
+
+@given(st.lists(st.integers(1, 2000), min_size=1, max_size=60), st.floats(1.0, 2000.0))
+def test_checkpoints_spare_most_of_the_reading_and_write_little(turns: list[int], reading: float) -> None:
+    """What a crash costs stays bounded, and all saves together write five times what the last one did."""
+    read = kept = written = 0
+    for tokens in turns:
+        read += tokens
+        if worth_a_checkpoint(read, kept, reading):
+            kept, written = read, written + read
+        assert read - kept < max(reading * LONG_READING_SECONDS, kept * GROWTH)
+    assert written <= 5 * kept

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.selection import Move
 from mai_core.testing.machine import FakeMachine
@@ -37,17 +35,6 @@ async def test_a_switch_that_was_waited_for_is_remembered_and_what_was_read_is_k
         assert set((await situation(reply.conversation)).read) == {"small"}
         await mai.process_message("and now?")
         assert len((await situation()).history) == 1, "who stays makes nobody wait"
-
-
-async def test_what_was_kept_when_a_model_left_counts_as_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with running(tmp_path, model("one", 0.5)) as (mai, _, _):
-        reply = await mai.process_message("hi")
-        monkeypatch.setattr(mai.manager._pool, "keeps", lambda key, conversation: key == "one")
-        await mai.manager._pool.unload("one")
-        situation = await mai.manager._decider.situation(
-            TaskFeatures(), current="one", pinned=None, conversation=reply.conversation
-        )
-        assert set(situation.read) == {"one"}
 
 
 async def test_what_the_person_chose_is_no_restlessness(tmp_path: Path) -> None:

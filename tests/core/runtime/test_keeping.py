@@ -74,17 +74,43 @@ async def test_a_conversation_is_restored_after_a_load_and_kept_before_its_model
     ]
 
 
-async def test_the_pool_knows_what_will_be_found_again() -> None:
+async def test_the_pool_knows_what_need_not_be_read_again() -> None:
     pool = pool_of(backend := Keeper.of(FakeModel.named("m")))
     await talk(pool, backend, "a")
-    assert not pool.keeps("m", "a"), "it is in memory"
+    pool.has_read("m", "a", 700)
+    assert (pool.read("a"), pool.read("b")) == ({"m": 700}, {})
     await pool.unload("m")
-    assert pool.keeps("m", "a")
-    assert not pool.keeps("m", "b")
+    assert pool.read("a") == {"m": 700}, "it was kept"
     await talk(pool, backend, "a")
+    pool.has_read("m", "a", 900)
     backend.fault = OSError("no space left on device")
     await pool.unload("m")
-    assert not pool.keeps("m", "a")
+    assert pool.read("a") == {}
+
+
+async def test_what_an_engine_that_keeps_nothing_has_read_is_gone_with_it() -> None:
+    pool = pool_of(backend := FakeBackend.of(FakeModel.named("m")))
+    await talk(pool, backend, "a")
+    pool.has_read("m", "a", 700)
+    assert pool.read("a") == {"m": 700}
+    await talk(pool, backend, "b")
+    assert pool.read("a") == {}
+
+
+async def test_what_would_be_long_in_reading_is_saved_before_a_crash_and_not_at_every_turn() -> None:
+    pool = pool_of(backend := Keeper.of(FakeModel.named("m")))
+    saved = []
+    for read in (500, 1000, 2000, 2200, 2900):
+        await talk(pool, backend, "a")
+        pool.has_read("m", "a", read)
+        await pool.checkpoint("m", reading=100.0)
+        saved.append(backend.calls.count(("save", "a")))
+    assert saved == [0, 1, 2, 2, 2]
+    [instance] = await backend.loaded()
+    backend.crash(instance.instance)
+    await talk(pool, backend, "a")
+    assert ("restore", "a") in backend.calls[-3:]
+    assert pool.read("a") == {"m": 100}, "as much as the engine says"
 
 
 async def test_conversations_that_take_turns_on_one_model_are_kept_in_between() -> None:
