@@ -66,12 +66,16 @@ class Channel(Protocol):
 
 
 class Link:
-    """A connected client. ``users`` work with it; once ``retired`` it gets no new ones."""
+    """A connected client. ``users`` work with it; once ``retired`` it gets no new ones.
+
+    ``files`` are what the server was given over it, by the SHA-256 of their content.
+    """
 
     def __init__(self, client: AsyncClient, address: Address) -> None:
         self.address = address
         self.users = 0
         self.retired = False
+        self.files: dict[str, Mapping[str, Any]] = {}
         self._client = client
 
     async def call(self, namespace: str, endpoint: str, parameter: Parameter | None = None) -> Any:

@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from types import MappingProxyType
 from typing import Any
 
 from lmstudio import (
@@ -25,11 +26,13 @@ from lmstudio.json_api import ChatResponseEndpoint
 
 from mai_backends.lmstudio import failures
 from mai_backends.lmstudio.client import Channel, Link
+from mai_backends.lmstudio.images import uploaded
 from mai_backends.lmstudio.stopping import stop, undisturbed
 from mai_core.errors import ContextExceeded, GenerationError, ModelCrashed
 from mai_core.plugin.interfaces import GenerationEvent
 from mai_core.policy.messages import (
     GenerationOptions,
+    Image,
     Message,
     ReasoningDelta,
     ReplyEnd,
@@ -59,6 +62,10 @@ _STOPS = {
 }
 
 
+Files = Mapping[Image, Mapping[str, Any]]
+"""The parts of messages that stand for images the server has been given."""
+
+
 async def stream(
     link: Link, instance: str, key: str, messages: Sequence[Message], options: GenerationOptions
 ) -> AsyncGenerator[GenerationEvent, None]:
@@ -72,7 +79,12 @@ async def stream(
     deadline = clock() + limit
     reply = _Reply(key, clock())
     patience = STOP_SECONDS
-    async with link.channel(prediction(instance, messages, options)) as channel:
+    try:
+        async with asyncio.timeout_at(deadline):
+            files = {image: await uploaded(link, image) for message in messages for image in message.images}
+    except TimeoutError as error:
+        raise failures.too_long(key, limit) from error
+    async with link.channel(prediction(instance, messages, options, files)) as channel:
         unfinished = True
         try:
             async with aclosing(_packets(channel)) as packets:
@@ -98,9 +110,11 @@ async def stream(
                 await undisturbed(stop(channel, seconds=patience))
 
 
-def prediction(instance: str, messages: Sequence[Message], options: GenerationOptions) -> ChatResponseEndpoint:
+def prediction(
+    instance: str, messages: Sequence[Message], options: GenerationOptions, files: Files = MappingProxyType({})
+) -> ChatResponseEndpoint:
     """The request. A last message of the assistant is continued by LM Studio itself."""
-    history = {"messages": [_message(message) for message in messages]}
+    history = {"messages": [_message(message, files) for message in messages]}
     structured = None if options.json_schema is None or options.tools else options.json_schema
     endpoint = ChatResponseEndpoint(
         instance,
@@ -220,12 +234,14 @@ async def _packets(channel: Channel) -> AsyncGenerator[Mapping[str, Any], None]:
     raise LMStudioChannelClosedError("Server failed to complete prediction.")
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _message(message: Message, files: Files) -> dict[str, Any]:
     if message.role is Role.TOOL:
         result = {"type": "toolCallResult", "content": _plain(message.content), "toolCallId": message.tool_call_id}
         return {"role": "tool", "content": [result]}
     calls = [{"type": "toolCallRequest", "toolCallRequest": _request(call)} for call in message.tool_calls]
-    return {"role": message.role.value, "content": [{"type": "text", "text": _plain(message.content)}, *calls]}
+    text = {"type": "text", "text": _plain(message.content)}
+    images = [dict(files[image]) for image in message.images]
+    return {"role": message.role.value, "content": [*images, text, *calls]}
 
 
 def _request(call: ToolCall) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Instance:
                 async with aclosing(self._stream(api, body, options)) as events:
                     async for event in events:
                         if isinstance(event, ReplyEnd):
-                            self._judge(size, event.usage, options)
+                            self._judge(size, event.usage, plain=not options.tools and not _has_images(messages))
                         yield event
             except Refused as error:
                 raise refused_reply(self.server, self.key, error.status, error.said) from error
@@ -161,10 +161,11 @@ class Instance:
             )
         return size
 
-    def _judge(self, size: _Size, usage: Usage, options: GenerationOptions) -> None:
-        """Learn from a true count; fewer tokens than words, of what may not have fitted, are of a prompt that was cut.
+    def _judge(self, size: _Size, usage: Usage, *, plain: bool) -> None:
+        """Learn from a true count, if all it counts is ``plain`` text.
 
-        Templates may leave out a message, so fewer tokens than words alone prove nothing.
+        Fewer tokens than words, of what may not have fitted, are of a prompt that was cut. Templates may leave out a
+        message, so fewer tokens than words alone prove nothing.
         """
         if not usage.prompt_tokens:
             return
@@ -173,8 +174,12 @@ class Instance:
                 f"{self.server} read only {usage.prompt_tokens} tokens of a prompt of {size.words} words",
                 remedy=_REMEDY,
             )
-        if not options.tools:
+        if plain:
             self.estimate.learn(size.characters, usage.prompt_tokens)
+
+
+def _has_images(messages: Sequence[Message]) -> bool:
+    return any(message.images for message in messages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

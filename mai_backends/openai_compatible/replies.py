@@ -31,6 +31,7 @@ from mai_core.errors import (
     ModelStalled,
 )
 from mai_core.plugin.interfaces import GenerationEvent
+from mai_core.policy.images import image_tokens
 from mai_core.policy.messages import GenerationOptions, Message, ReasoningDelta, ReplyEnd, Role, TextDelta, ToolCall
 
 __all__ = ["stream"]
@@ -267,11 +268,12 @@ def _counted(
     """The end with estimates where the server did not count; where it did, the estimate learns from it."""
     usage = end.usage
     if usage.prompt_tokens:
-        # Tools and calls are tokens of the prompt and no characters of its messages.
-        if not options.tools and not any(message.tool_calls for message in messages):
+        # Tools, calls and images are tokens of the prompt and no characters of its messages.
+        if not options.tools and not any(message.tool_calls or message.images for message in messages):
             model.estimate.learn(sum(len(message.content) for message in messages), usage.prompt_tokens)
     else:
         prompt = sum(model.estimate.count(message.content) for message in messages)
+        prompt += sum(image_tokens(image) for message in messages for image in message.images)
         usage = replace(usage, prompt_tokens=prompt)
     if not usage.completion_tokens and written:
         tokens = model.estimate.count("".join(written))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
-from mai_core.policy.messages import GenerationOptions, Message, Tool
+from mai_core.policy.messages import GenerationOptions, Image, Message, Tool
 
 __all__ = ["certainty", "chat_request"]
 
@@ -43,7 +44,7 @@ def certainty(options: GenerationOptions) -> dict[str, Any]:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    written: dict[str, Any] = {"role": message.role.value, "content": message.content}
+    written: dict[str, Any] = {"role": message.role.value, "content": _content(message)}
     if message.tool_calls:
         written["tool_calls"] = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
@@ -52,6 +53,19 @@ def _message(message: Message) -> dict[str, Any]:
     if message.tool_call_id:
         written["tool_call_id"] = message.tool_call_id
     return written
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    """A text, or parts where there are images: these first, as the models that see were trained."""
+    if not message.images:
+        return message.content
+    text = [{"type": "text", "text": message.content}] if message.content else []
+    return [*({"type": "image_url", "image_url": {"url": _data_url(image)}} for image in message.images), *text]
+
+
+def _data_url(image: Image) -> str:
+    """RFC 2397: the image itself, so that no server fetches anything."""
+    return f"data:{image.media_type};base64,{b64encode(image.data).decode()}"
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,6 +87,8 @@ def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
     written = []
     for message in messages:
         one: dict[str, Any] = {"role": message.role.value, "content": message.content}
+        if message.images:
+            one["images"] = [b64encode(image.data).decode() for image in message.images]
         if message.tool_calls:
             one["tool_calls"] = [
                 {"id": call.id, "function": {"name": call.name, "arguments": _arguments(call.arguments)}}

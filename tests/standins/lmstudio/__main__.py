@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import argparse
 import time
+from typing import Any
 
 from tests.standins.faults import Fault
 from tests.standins.lmstudio import LMStudioStandIn, StandInModel
+from tests.standins.lmstudio.models import Message
+
+
+def seen(messages: list[Message]) -> str:
+    """What the latest message shows and says."""
+    return f"You show me {messages[-1].get('files', [])} and say: {messages[-1]['content']}"
 
 
 def main() -> None:
@@ -18,10 +25,13 @@ def main() -> None:
     parser.add_argument("--load-seconds", type=float, default=0.0, help="seconds a load takes")
     parser.add_argument("--reply", metavar="TEXT", help="what the models say")
     parser.add_argument("--memory", type=int, metavar="BYTES", help="what all loaded models together may take")
+    parser.add_argument("--vision", action="store_true", help="let every model see images and say what it is shown")
     parser.add_argument("--token", help="sk-lm-xxxxxxxx:xxxxxxxxxxxxxxxxxxxx")
     parser.add_argument("--fault", type=_fault, metavar="NAME", help=", ".join(fault.name.lower() for fault in Fault))
     given = parser.parse_args()
-    said = {"reply": given.reply} if given.reply is not None else {}
+    said: dict[str, Any] = {"reply": given.reply} if given.reply is not None else {}
+    if given.vision:
+        said |= {"vision": True, "reply": seen}
     models = [
         StandInModel(key=key, token_seconds=given.token_seconds, load_seconds=given.load_seconds, **said)
         for key in given.model or ["qwen2.5-0.5b-instruct"]

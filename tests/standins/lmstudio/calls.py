@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +16,9 @@ from tests.standins.lmstudio.text import token_ids
 __all__ = ["VOID", "calls_of"]
 
 Call = Callable[[Machine, str, Any], Awaitable[Any]]
+
+IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
+"""How files begin that LM Studio takes for images."""
 
 VOID = object()
 """The answer of a call that returns nothing: ``rpcResult`` without ``result``."""
@@ -111,6 +115,14 @@ async def embed(machine: Machine, domain: str, parameter: Any) -> Any:
     return {"embedding": [value / length for value in values]}
 
 
+async def upload_base64(machine: Machine, domain: str, parameter: Any) -> Any:
+    data = base64.b64decode(parameter["contentBase64"], validate=True)
+    identifier = f"{len(machine.files)} - {parameter['name']}"
+    machine.files[identifier] = data
+    kind = "image" if data.startswith(IMAGES) else "unknown"
+    return {"identifier": identifier, "fileType": kind, "sizeBytes": len(data)}
+
+
 async def version(machine: Machine, domain: str, parameter: Any) -> Any:
     return {"version": "0.4.0", "build": 1}
 
@@ -134,7 +146,7 @@ _CALLS: dict[str, dict[str, Call]] = {
     "llm": _OF_MODELS | {"applyPromptTemplate": apply_template},
     "embedding": _OF_MODELS | {"embedString": embed},
     "system": {"listDownloadedModels": list_downloaded, "version": version, "info": info},
-    "files": {},
+    "files": {"uploadFileBase64": upload_base64},
     "repository": {},
 }
 

@@ -20,6 +20,8 @@ def _message(raw: Mapping[str, Any]) -> Message:
     message: Message = {"role": raw["role"], "content": ""}
     for part in raw["content"]:
         match part["type"]:
+            case "file":
+                message.setdefault("files", []).append(part["identifier"])
             case "text":
                 message["content"] += part["text"]
             case "toolCallRequest":

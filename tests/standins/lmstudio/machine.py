@@ -26,6 +26,7 @@ class Machine:
     huge_bytes     size of the frame of HUGE_LINE
     generating     predictions the server is still working on
     loading        loads the server is still working on
+    files          what clients uploaded, by the identifiers it was given
     greetings      how often somebody asked whether this is LM Studio
     """
 
@@ -44,6 +45,7 @@ class Machine:
         self.violations: list[str] = []
         self.generating = 0
         self.loading = 0
+        self.files: dict[str, bytes] = {}
         self.greetings = 0
 
     async def held(self, *faults: Fault) -> None:
@@ -60,6 +62,12 @@ class Machine:
             if self.fault_times <= 0:
                 self.fault, self.fault_times = None, None
         return True
+
+    def shown(self, identifier: str) -> bytes:
+        """The file of that identifier."""
+        if identifier not in self.files:
+            raise problems.no_such_file(identifier)
+        return self.files[identifier]
 
     def used(self) -> int:
         """Bytes taken by what is loaded."""

@@ -21,6 +21,7 @@ from tests.standins.lmstudio.text import pieces
 __all__ = ["Severed", "predict"]
 
 PREFILL_STEPS = 4
+IMAGE_TOKENS = 256
 
 
 class Severed(Exception):
@@ -61,7 +62,10 @@ async def predict(machine: Machine, channel: Channel, parameter: dict[str, Any])
     config = config_of(parameter["predictionConfigStack"])
     messages = messages_of(parameter["history"])
     afresh = Quirk.ANSWERS_AFRESH in machine.quirks
-    prompt_tokens = len(pieces(prompt_of(messages, open_end=not afresh)))
+    shown = [machine.shown(identifier) for message in messages for identifier in message.get("files", ())]
+    if shown and not instance.model.vision:
+        raise problems.blind()
+    prompt_tokens = IMAGE_TOKENS * len(shown) + len(pieces(prompt_of(messages, open_end=not afresh)))
     overflow = config.get("llm.prediction.contextOverflowPolicy", "truncateMiddle")
     if prompt_tokens > instance.context:
         if overflow == "stopAtLimit":

@@ -7,12 +7,14 @@ from typing import Any
 
 __all__ = [
     "Problem",
+    "blind",
     "context_too_small",
     "engine_crashed",
     "identifier_not_found",
     "insufficient_resources",
     "load_failed",
     "no_model_matching",
+    "no_such_file",
     "out_of_memory_generating",
     "path_not_found",
     "unloaded_instance",
@@ -41,6 +43,16 @@ def no_model_matching(query: Mapping[str, Any], loaded: Collection[str]) -> Prob
             "totalLoadedModels": len(loaded),
         },
     )
+
+
+def blind() -> Problem:
+    """A model without a projector is shown an image."""
+    return Problem("Model does not support images. Please use a model that does.")
+
+
+def no_such_file(identifier: str) -> Problem:
+    """A part of a message names a file that was not uploaded."""
+    return Problem(f"File not found: {identifier}")
 
 
 def unloaded_instance() -> Problem:

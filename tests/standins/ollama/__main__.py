@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--reply", metavar="TEXT", help="what the models say, again and again")
     parser.add_argument("--reply-tokens", type=int, default=400, help="how much they say")
     parser.add_argument("--memory", type=int, metavar="BYTES", help="what all loaded models together may take")
+    parser.add_argument("--vision", action="store_true", help="let every model see images")
     parser.add_argument("--fault", type=_fault, metavar="NAME", help=", ".join(fault.name.lower() for fault in Fault))
     given = parser.parse_args()
     said: dict[str, Any] = {"reply": given.reply} if given.reply is not None else {}
@@ -29,6 +30,7 @@ def main() -> None:
             token_seconds=given.token_seconds,
             load_seconds=given.load_seconds,
             reply_tokens=given.reply_tokens,
+            capabilities=("completion", "tools", *(["vision"] if given.vision else [])),
             **said,
         )
         for name in given.model or ["llama3.2:latest"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterator
@@ -13,11 +14,14 @@ __all__ = ["answer_pieces", "example", "prompt_tokens", "truncated"]
 
 _TOKENS = re.compile(r"\w{1,6}|[^\w\s]")
 PER_MESSAGE = 4
+IMAGE_TOKENS = 256
 
 
 def prompt_tokens(messages: list[dict[str, Any]]) -> int:
     """Six letters or one sign a token, and the template's."""
-    return sum(PER_MESSAGE + len(_TOKENS.findall(message.get("content") or "")) for message in messages)
+    images = sum(len(message.get("images") or []) for message in messages)
+    words = sum(PER_MESSAGE + len(_TOKENS.findall(message.get("content") or "")) for message in messages)
+    return words + IMAGE_TOKENS * images
 
 
 def truncated(messages: list[dict[str, Any]], window: int) -> list[dict[str, Any]]:
@@ -36,11 +40,17 @@ def answer_pieces(model: StandInModel, body: dict[str, Any]) -> Iterator[str]:
     if isinstance(schema, dict):
         yield json.dumps(example(schema))
         return
-    pieces = re.findall(r"\S+\s*", model.reply)
+    pieces = re.findall(r"\S+\s*", f"{_shown(body['messages'][-1])}{model.reply}")
     last = body["messages"][-1]
     said = len(re.findall(r"\S+", last.get("content") or "")) if last["role"] == "assistant" else 0
     for number in range(said, model.reply_tokens):
         yield pieces[number % len(pieces)]
+
+
+def _shown(message: dict[str, Any]) -> str:
+    """What a model says of the images it is shown. Raises ``ValueError`` for what is no Base64."""
+    sizes = [len(base64.b64decode(image, validate=True)) for image in message.get("images") or []]
+    return f"You show me {' and '.join(f'{size} bytes' for size in sizes)}. " if sizes else ""
 
 
 def example(schema: dict[str, Any]) -> Any:

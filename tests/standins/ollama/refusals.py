@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-__all__ = ["Refusal", "crashed", "memory_at_load", "memory_while_writing", "too_long"]
+__all__ = ["Refusal", "blind", "crashed", "memory_at_load", "memory_while_writing", "too_long"]
 
 NOT_FOUND = "model '{}' not found"
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
@@ -28,6 +28,11 @@ def memory_at_load(needed: int, free: int, *, old: bool) -> Refusal:
         "llama-server reported out-of-memory during startup: ggml_backend_cpu_buffer_type_alloc_buffer: "
         f"failed to allocate buffer of size {needed}",
     )
+
+
+def blind() -> Refusal:
+    """The model does not see the image it is shown."""
+    return Refusal(500, "this model is missing data required for image input")
 
 
 def memory_while_writing() -> Refusal:

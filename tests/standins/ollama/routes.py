@@ -13,7 +13,7 @@ from typing import Any
 from tests.standins.faults import Fault
 from tests.standins.ollama.chatting import answer_pieces, example, prompt_tokens, truncated
 from tests.standins.ollama.models import StandInModel
-from tests.standins.ollama.refusals import NOT_FOUND, Refusal, crashed, memory_while_writing, too_long
+from tests.standins.ollama.refusals import NOT_FOUND, Refusal, blind, crashed, memory_while_writing, too_long
 from tests.standins.ollama.scheduler import Machine, Runner
 from tests.standins.ollama.wire import Exchange
 
@@ -155,6 +155,8 @@ class Routes(Machine):
         began, messages, old = time.monotonic(), body["messages"], not self.knows(0, 12, 6)
         if old or body.get("truncate") is not False:
             messages = truncated(messages, runner.context)
+        if any(message.get("images") for message in messages) and "vision" not in model.capabilities:
+            raise blind()
         prompt = prompt_tokens(messages)
         if prompt >= runner.context and messages is body["messages"]:
             raise too_long(prompt, runner.context, old=not self.knows(0, 30, 0))

@@ -93,7 +93,7 @@ PROCESS = Shape(
 CALL = Shape({"function": Shape({"index": _whole, "name": _text, "arguments": _anything}, {})}, {"id": _text})
 MESSAGE = Shape(
     {"role": _text, "content": _text},
-    {"thinking": _text, "tool_calls": Many(CALL), "tool_name": _text, "tool_call_id": _text},
+    {"thinking": _text, "tool_calls": Many(CALL), "tool_name": _text, "tool_call_id": _text, "images": Many(_text)},
 )
 COUNTS = (
     "total_duration",

@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.standins.faults import Fault
 from tests.standins.openai.http import Exchange
-from tests.standins.openai.models import Flavour, StandInModel, tokens_of
-from tests.standins.openai.refusals import overflow
+from tests.standins.openai.models import IMAGE_TOKENS, Flavour, StandInModel, images_of, text_of, tokens_of
+from tests.standins.openai.refusals import blind, overflow
 
 __all__ = ["TOKENS_BEFORE_TROUBLE", "Chat"]
 
@@ -29,7 +29,12 @@ class Chat:
     async def write(self, exchange: Exchange, trouble: Callable[[Fault], Awaitable[None]]) -> None:
         """All of it, or until ``trouble`` comes, which is called with the fault of mid-stream."""
         messages = [m for m in self._body.get("messages", []) if isinstance(m, dict)]
-        prompt = [token for message in messages for token in tokens_of(str(message.get("content") or ""))]
+        prompt = [token for message in messages for token in tokens_of(text_of(message))]
+        images = [image for message in messages for image in images_of(message)]
+        if images and not self._model.vision:
+            await exchange.json(500, blind(self._flavour))
+            return
+        prompt += ["image"] * IMAGE_TOKENS * len(images)
         if len(prompt) >= self._model.context:
             await exchange.json(400, overflow(self._flavour, self._model, len(prompt)))
             return
@@ -68,7 +73,7 @@ class Chat:
         asked = self._flavour is Flavour.LLAMA_SERVER or (
             self._flavour is Flavour.VLLM and bool(self._body.get("continue_final_message"))
         )
-        return text.removeprefix(str(last.get("content"))) if last.get("role") == "assistant" and asked else text
+        return text.removeprefix(text_of(last)) if last.get("role") == "assistant" and asked else text
 
     def _cut(self, reply: list[str], room: int) -> tuple[list[str], str]:
         limit = self._body.get("max_tokens") or self._body.get("max_completion_tokens") or len(reply)

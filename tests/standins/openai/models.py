@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["REPLY", "Flavour", "StandInModel", "row", "tokens_of"]
+__all__ = ["IMAGE_TOKENS", "REPLY", "Flavour", "StandInModel", "images_of", "row", "text_of", "tokens_of"]
+
+IMAGE_TOKENS = 256
 
 REPLY = "Once upon a time a dragon lived near a lake and counted its coins every evening. " * 16
 _TOKEN = re.compile(r"\s*\S+|\s+")
@@ -36,6 +39,7 @@ class StandInModel:
     token_seconds   between tokens
     load_seconds    until a router has loaded it
     embeds          whether it is no chat model, as far as its kind of server tells
+    vision          whether it sees images
     """
 
     key: str = "tiny"
@@ -46,6 +50,7 @@ class StandInModel:
     token_seconds: float = 0.001
     load_seconds: float = 0.05
     embeds: bool = False
+    vision: bool = False
 
     def answer(self, messages: Sequence[dict[str, Any]]) -> str:
         """The reply to these messages."""
@@ -57,12 +62,31 @@ def tokens_of(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
+def text_of(message: dict[str, Any]) -> str:
+    """What a message says, as one text or in parts."""
+    content = message.get("content") or ""
+    return content if isinstance(content, str) else "".join(str(part.get("text", "")) for part in content)
+
+
+def images_of(message: dict[str, Any]) -> list[bytes]:
+    """What a message shows. Raises ``ValueError`` for an image that is not whole in its URL."""
+    found = []
+    for part in message["content"] if isinstance(message.get("content"), list) else ():
+        if part["type"] == "image_url":
+            kind, comma, data = part["image_url"]["url"].partition(";base64,")
+            if not comma or not kind.startswith("data:image/"):
+                raise ValueError("no data URL")
+            found.append(base64.b64decode(data, validate=True))
+    return found
+
+
 def row(flavour: Flavour, model: StandInModel, *, loaded: bool) -> dict[str, Any]:
     """The row of ``/v1/models``."""
     common: dict[str, Any] = {"id": model.key, "object": "model", "created": 1795386109}
+    reads = ["text", "image"] if model.vision else ["text"]
     if flavour is Flavour.LLAMA_SERVER:
         meta = {"n_ctx_train": 8 * model.context, "n_params": 134515008, "size": 96576768, "ftype": "Q4_1"}
-        return {**common, "owned_by": "llamacpp", "meta": meta, "architecture": {"input_modalities": ["text"]}}
+        return {**common, "owned_by": "llamacpp", "meta": meta, "architecture": {"input_modalities": reads}}
     if flavour is Flavour.LLAMA_SWAP:
         return {**common, "owned_by": "llama-swap", "name": model.key.title()}
     if flavour is Flavour.VLLM:
@@ -79,7 +103,7 @@ def lm_studio_row(model: StandInModel, *, loaded: bool) -> dict[str, Any]:
     told: dict[str, Any] = {
         "id": model.key,
         "object": "model",
-        "type": "embeddings" if model.embeds else "llm",
+        "type": "embeddings" if model.embeds else "vlm" if model.vision else "llm",
         "publisher": "someone",
         "arch": "llama",
         "compatibility_type": "gguf",
@@ -99,7 +123,7 @@ def litellm_row(model: StandInModel) -> dict[str, Any]:
         "max_input_tokens": model.context,
         "input_cost_per_token": 1e-06,
         "output_cost_per_token": 2e-06,
-        "supports_vision": None,
+        "supports_vision": model.vision or None,
         "supports_function_calling": True,
     }
     return {"model_name": model.key, "litellm_params": {"model": f"openai/{model.key}"}, "model_info": info}

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.standins.openai.models import Flavour, StandInModel
 
-__all__ = ["denied", "missing", "no_memory", "overflow"]
+__all__ = ["blind", "denied", "missing", "no_memory", "overflow"]
 
 
 def denied(flavour: Flavour) -> dict[str, Any]:
@@ -36,6 +36,14 @@ def overflow(flavour: Flavour, model: StandInModel, tokens: int) -> dict[str, An
     if flavour is Flavour.VLLM:
         return {"error": {"message": said, "type": "BadRequestError", "param": "input_tokens", "code": 400}}
     return {"error": {"message": said, "type": "invalid_request_error", "code": "context_length_exceeded"}}
+
+
+def blind(flavour: Flavour) -> dict[str, Any]:
+    """The model does not see the image it is shown."""
+    if flavour in (Flavour.LLAMA_SERVER, Flavour.LLAMA_SWAP):
+        said = "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
+        return {"error": {"code": 500, "message": said, "type": "server_error"}}
+    return {"error": {"message": "Invalid content type. image_url is only supported by certain models.", "code": 400}}
 
 
 def missing(flavour: Flavour, key: str) -> tuple[int, dict[str, Any]]:

@@ -164,7 +164,9 @@ class OpenAIStandIn(ServerThread):
             path = path.removeprefix(f"/upstream/{running}") if running else path
         if Flavour.LLAMA_SERVER in (self.flavour, self.behind):
             if path == "/props":
-                return {"default_generation_settings": {"n_ctx": first.context}, "total_slots": 1}
+                settings = {"n_ctx": first.context}
+                modalities = {"vision": first.vision, "audio": False}
+                return {"default_generation_settings": settings, "total_slots": 1, "modalities": modalities}
             if path == "/tokenize":
                 return {"tokens": list(range(len(tokens_of(str(body.get("content", ""))))))}
         if self.flavour is Flavour.VLLM and path == "/tokenize":
