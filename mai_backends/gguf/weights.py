@@ -14,13 +14,14 @@ __all__ = ["repack_bytes", "weight_bytes"]
 _BLOCK = re.compile(r"blk\.(\d{1,4})\.")
 _INPUT = ("token_embd", "per_layer_token_embd", "token_types", "position_embd")
 _HEAD = "output.weight"
+_EMBEDDING = "token_embd.weight"
 _EXPERTS = "_exps."
 
 
 # Types the CPU engine copies into a faster layout (ggml-cpu/repack.cpp, ggml_repack_get_optimal_repack_type): on x86
 # with AVX2, and on ARM with dot products.
-_REPACKED_X86 = frozenset({"Q4_0", "Q4_K", "IQ4_NL"})
-_REPACKED_ARM = frozenset({"Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL"})
+_REPACKED_X86 = frozenset({"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"})
+_REPACKED_ARM = frozenset({"Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "MXFP4"})
 
 
 def weight_bytes(tensors: Sequence[Tensor], layers: int) -> WeightBytes | None:
@@ -43,11 +44,17 @@ def weight_bytes(tensors: Sequence[Tensor], layers: int) -> WeightBytes | None:
 
 
 def repack_bytes(tensors: Sequence[Tensor], machine: str = "") -> int:
-    """Bytes the CPU engine copies on ``machine``, this one by default: of matrices, not of what is only looked up."""
+    """Bytes the CPU engine copies on ``machine``, this one by default: of matrices, not of what is only looked up.
+
+    A token embedding that is the head as well is copied as the head.
+    """
     machine = (machine or platform.machine()).lower()
+    tied = all(tensor.name != _HEAD for tensor in tensors)
     types = _REPACKED_ARM if machine.startswith(("arm", "aarch")) else _REPACKED_X86
     return sum(
         tensor.size
         for tensor in tensors
-        if tensor.type in GGML_TYPES and GGML_TYPES[tensor.type].name in types and not tensor.name.startswith(_INPUT)
+        if tensor.type in GGML_TYPES
+        and GGML_TYPES[tensor.type].name in types
+        and (not tensor.name.startswith(_INPUT) or (tied and tensor.name == _EMBEDDING))
     )

@@ -1,7 +1,10 @@
 """Bytes a model takes, by part and by pool, for one way of loading it.
 
 The formulas are llama.cpp's own where its source gives them, and fitted to its log and to the memory of its process
-where it does not. They tell of a conversation that fills its context.
+where it does not; unless told otherwise, for a conversation that fills its context.
+
+What is assumed: weights are mapped, the cache is where its layers are, flash attention is on, one batch is computed at
+a time. The engine: llama.cpp as of xllamacpp 2026.10, https://github.com/ggml-org/llama.cpp/tree/master/src
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from mai_core.policy.activations import compute_bytes, padded
 from mai_core.policy.architecture import Architecture, LayerGroup
 from mai_core.policy.models import Footprint, LoadPlan, ModelProfile
 
@@ -16,21 +20,27 @@ __all__ = ["Part", "footprint_parts", "kv_cache_bytes", "layers_on_device", "pre
 
 MIB = 1024 * 1024
 DEVICE = "gpu"
-PROCESS_ANONYMOUS = 10 * MIB
+# A worker with the engine and no model, in private and in mapped memory (CPython 3.11, xllamacpp 2026.10, x86-64).
+PROCESS_ANONYMOUS = 13 * MIB
 PROCESS_FILES = 20 * MIB
-VOCABULARY_BASE = 6 * MIB
-# Bytes an entry of the vocabulary takes in the tokenizer's tables: with merges (BPE), and without (SPM).
-VOCABULARY_ENTRY = {"gpt2": 430, "llama": 280}
+# The tokenizer's tables by entry of the vocabulary and by merge, and the tables of Unicode that merging needs. Fitted
+# to eight vocabularies of 2,000 to 250,000 entries that were built for it.
+TOKEN = 222
+MERGE = 205
+MERGING = 2 * MIB
 # Nothing is known of the header: the cache of a dense 8 B model without grouped queries, scaled by the root of size.
 UNKNOWN_KV_PER_TOKEN = 256 * 1024
-# The engine makes every cache a multiple of so many tokens (llama_context: GGML_PAD(n_ctx, 256)).
-CELLS = 256
+# One logit, and the candidates a sampler sorts, for every entry of the vocabulary.
+OUTPUT = 4 + 12
+# States of windows and of recurrent layers kept for going back: so many at most, each so many tokens after the last.
+CHECKPOINTS = 4
+CHECKPOINT_SPACING = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one thing takes: ``weights``, ``repacked weights``, ``cache``, ``state``, ``compute``, ``vocabulary``,
-    ``output`` or ``process``."""
+    """What one thing takes, as its ``name`` tells: ``process``, ``vocabulary``, ``weights``, ``repacked weights``,
+    ``cache``, ``state``, ``checkpoints``, ``compute``, ``output``, ``projector``, ``adapter``, ``draft model``."""
 
     name: str
     anonymous: int = 0
@@ -48,26 +58,19 @@ def kv_cache_bytes(model: Architecture, plan: LoadPlan) -> int:
 
 
 def _cache_of_layer(group: LayerGroup, plan: LoadPlan) -> float:
-    cells = _padded(plan.context)
+    cells = padded(plan.context)
     if group.window:
-        cells = min(cells, _padded(group.window + plan.batch))
+        cells = min(cells, padded(group.window + plan.batch))
     return cells * plan.parallel * group.width * plan.kv_type.bytes_per_element
 
 
-def _padded(tokens: int) -> int:
-    return -(-tokens // CELLS) * CELLS
-
-
-def _compute_bytes(model: Architecture, plan: LoadPlan) -> int:
-    """Activations of one batch (f32: three feed-forward and five embedding rows) and its f16 attention mask."""
-    return plan.batch * (4 * (3 * model.feed_forward + 5 * model.embedding) + 2 * plan.context)
-
-
-def predict_footprint(model: ModelProfile, plan: LoadPlan, *, device: str | Mapping[str, float] = DEVICE) -> Footprint:
+def predict_footprint(
+    model: ModelProfile, plan: LoadPlan, *, device: str | Mapping[str, float] = DEVICE, filled: int | None = None
+) -> Footprint:
     """What loading ``model`` by ``plan`` takes: the sum of ``footprint_parts``."""
     anonymous = mapped = 0
     devices: dict[str, int] = {}
-    for part in footprint_parts(model, plan, device=device):
+    for part in footprint_parts(model, plan, device=device, filled=filled):
         anonymous += part.anonymous
         mapped += part.file_backed
         for name, size in part.devices.items():
@@ -76,35 +79,58 @@ def predict_footprint(model: ModelProfile, plan: LoadPlan, *, device: str | Mapp
 
 
 def footprint_parts(
-    model: ModelProfile, plan: LoadPlan, *, device: str | Mapping[str, float] = DEVICE
+    model: ModelProfile, plan: LoadPlan, *, device: str | Mapping[str, float] = DEVICE, filled: int | None = None
 ) -> tuple[Part, ...]:
     """What loading ``model`` by ``plan`` takes, thing by thing; the parts add up to the footprint.
 
     ``device`` names the GPU that gets the layers the plan puts on one, or several GPUs with the share each gets. A plan
-    that leaves the layers to the backend is judged as if there were no device. A model without a readable header gets a
-    cautious guess from its size; nothing is said of one of unknown size.
+    that leaves the layers to the backend is judged as if there were no device. ``filled`` is the length in tokens of
+    the longest prompt so far, for what is taken by then; without it, what will be taken once the context is full. A
+    model without a readable header gets a cautious guess from its size; nothing is said of one of unknown size.
     """
     if not model.size_bytes:
         return ()
     shape = model.architecture
     if shape is None:
         return _guessed(model, plan, _shares(device))
+    filled = plan.context if filled is None else min(filled, plan.context)
     placed = _Placed.of(shape, plan, _shares(device))
-    caches = [_cache_of_layer(group, plan) for group in shape.groups]
-    states = [float(group.state * plan.parallel) for group in shape.groups]
-    compute = _compute_bytes(shape, plan)
+    compute = compute_bytes(shape, plan, filled)
     parts = [
         Part("process", PROCESS_ANONYMOUS, PROCESS_FILES),
-        Part("vocabulary", VOCABULARY_BASE + shape.vocabulary * VOCABULARY_ENTRY.get(shape.tokenizer, 430)),
+        Part("vocabulary", _vocabulary(shape)),
         _weights(model, shape, placed),
-        _kept("cache", shape, placed, caches),
+        _kept("cache", shape, placed, [_cache_of_layer(group, plan) for group in shape.groups]),
         Part("compute", compute, devices=dict.fromkeys(placed.ranges, compute)),
+        Part("output", OUTPUT * shape.vocabulary * plan.parallel),
     ]
-    if any(states):
+    if any(group.state for group in shape.groups):
+        states = [float(group.state * plan.parallel) for group in shape.groups]
         parts.append(_kept("state", shape, placed, states))
+    if again := _checkpoints(shape, plan, filled):
+        parts.append(Part("checkpoints", again))
     if shape.repack_bytes and not placed.ranges:
         parts.append(Part("repacked weights", shape.repack_bytes))
     return tuple(parts)
+
+
+def _vocabulary(shape: Architecture) -> int:
+    """The tables of the tokenizer (llama_vocab): texts with their numbers both ways, and merges by their two texts."""
+    merging = shape.tokenizer == "gpt2"
+    merges = shape.merges or (shape.vocabulary if merging else 0)
+    return TOKEN * shape.vocabulary + MERGE * merges + (MERGING if merging else 0)
+
+
+def _checkpoints(shape: Architecture, plan: LoadPlan, filled: int) -> int:
+    """What the server copies to go back to, where the cache itself forgets (server_prompt_checkpoint), in main memory:
+    the first at the end of a prompt."""
+    once = 0.0
+    for group in shape.groups:
+        once += group.count * group.state
+        if group.window:
+            cells = min(filled, padded(group.window + plan.batch))
+            once += group.count * cells * group.width * plan.kv_type.bytes_per_element
+    return int(once * plan.parallel * min(CHECKPOINTS, 1 + filled // CHECKPOINT_SPACING))
 
 
 def layers_on_device(model: ModelProfile, plan: LoadPlan, room: int) -> int:

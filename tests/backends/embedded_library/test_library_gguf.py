@@ -60,8 +60,8 @@ def test_the_numbers_memory_follows_from(file: Path) -> None:
     assert architecture.kv_width == 2 * (8 + 8)
     assert (architecture.layers, architecture.embedding, architecture.feed_forward) == (4, 64, 256)
     assert (architecture.vocabulary, architecture.tokenizer) == (4, "gpt2")
-    # the embedding is Q4_K too, but only looked up in
-    assert architecture.repack_bytes == 288
+    # the embedding is the head as well, and copied as such
+    assert architecture.repack_bytes == 288 + 576
 
 
 def test_types_the_engine_reads_as_they_are_are_not_repacked(file: Path) -> None:

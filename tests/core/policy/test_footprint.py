@@ -10,6 +10,7 @@ from mai_core.policy.footprint import kv_cache_bytes, predict_footprint
 from mai_core.policy.models import Architecture, Footprint, KvType, LoadPlan, ModelProfile, like_layers
 
 MIB = 2**20
+PROMPT = 1001
 
 
 def smollm2() -> Architecture:
@@ -75,7 +76,7 @@ def predicted(run: Run) -> Footprint:
     model = ModelProfile(
         key="m", backend="b", location="m", size_bytes=int(run.weights * MIB), architecture=run.shape, max_context=32768
     )
-    return predict_footprint(model, LoadPlan(context=run.context))
+    return predict_footprint(model, LoadPlan(context=run.context), filled=PROMPT)
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda r: f"{r.shape.name}-{r.weights}-{r.context}")
