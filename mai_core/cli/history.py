@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mai_core.cli.asking import image_line
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import ago, ink, is_fancy, note, out, print_json, print_table
@@ -159,6 +160,8 @@ def show_conversation(conversation: Conversation, *, last: int | None = None) ->
         console.print()
     messages = conversation.messages if last is None else conversation.messages[-last:]
     for message in messages:
+        for image in message.images:
+            console.print(ink((image_line(image), "dim")), soft_wrap=True)
         if message.role is Role.USER:
             console.print(ink(("› ", "bold cyan"), message.content), soft_wrap=True)
         elif fancy:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import termios
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
+from mai_core.cli.asking import asking, image_line
 from mai_core.cli.complete import SlashCompleter
 from mai_core.cli.output import error_line, ink, note, out
 from mai_core.cli.slash import Leave, Slash
@@ -28,6 +29,7 @@ from mai_core.errors import MaiError
 
 if TYPE_CHECKING:
     from mai_core.cli.invocation import Invocation
+    from mai_core.policy.messages import Image
     from mai_core.runtime.mai import AsyncMai
 
 __all__ = ["Repl", "converse"]
@@ -52,15 +54,17 @@ STYLE = Style.from_dict(
 )
 
 
-async def converse(mai: AsyncMai, invocation: Invocation, *, markdown: bool = True) -> None:
-    """Talk until the person leaves."""
-    await Repl(mai, invocation.paths.state / "input_history", markdown=markdown).run()
+async def converse(
+    mai: AsyncMai, invocation: Invocation, images: Sequence[Image] = (), *, markdown: bool = True
+) -> None:
+    """Talk until the person leaves; ``images`` are shown with the first message."""
+    await Repl(mai, invocation.paths.state / "input_history", images, markdown=markdown).run()
 
 
 class Repl:
     """One conversation in one terminal. Ctrl-C stops what runs and clears what is typed, Ctrl-D leaves."""
 
-    def __init__(self, mai: AsyncMai, history: Path, *, markdown: bool) -> None:
+    def __init__(self, mai: AsyncMai, history: Path, images: Sequence[Image] = (), *, markdown: bool) -> None:
         self._mai = mai
         self._markdown = markdown
         self._told: set[str] = set()
@@ -74,7 +78,7 @@ class Repl:
         self._pause: asyncio.TimerHandle | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._keys: tuple[str, ...] = ()
-        self._slash = Slash(mai)
+        self._slash = Slash(mai, images)
         self._session: PromptSession[str] = PromptSession(
             history=_private_history(history),
             completer=SlashCompleter(lambda: self._keys),
@@ -129,7 +133,7 @@ class Repl:
             self._pause = asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._prepare, buffer.text)
 
     def _prepare(self, text: str) -> None:
-        self._preparing = asyncio.ensure_future(self._mai.prepare(text))
+        self._preparing = asyncio.ensure_future(self._mai.prepare(text, images=self._slash.images))
 
     def _hold(self) -> None:
         if self._pause is not None:
@@ -139,9 +143,13 @@ class Repl:
         if text.startswith("/") and not text.startswith("//"):
             await self._slash.obey(text)
         else:
+            images, self._slash.images = self._slash.images, ()
+            for image in images:
+                note(image_line(image))
             out().print()
             view = TurnView(markdown=self._markdown, told=self._told)
-            reply = await show_turn(self._mai.stream(text.removeprefix("/") if text.startswith("//") else text), view)
+            said = text.removeprefix("/") if text.startswith("//") else text
+            reply = await show_turn(self._mai.stream(asking(said, images)), view)
             self._model = self._answered = reply.message.model or self._model
             self._waits = self._answered not in self._meant
             out().print()
@@ -214,6 +222,8 @@ class Repl:
                 shown = [now, ("", " for now; "), ("class:bottom-toolbar.pin", f"{self._pinned} pinned")]
             elif self._waits:
                 shown = [("class:bottom-toolbar.pin", f"{self._pinned} (pinned, cannot run now)")]
+        if self._slash.images:
+            hint = f"{', '.join(image.name for image in self._slash.images)} attached"
         told = f"{'  ' if shown else ''}{hint}"
         room = self._session.app.output.get_size().columns - sum(get_cwidth(text) for _, text in shown)
         return FormattedText([*shown, ("", told)] if len(told) <= room else shown)

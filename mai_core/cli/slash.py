@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +15,7 @@ from mai_core.errors import MaiError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from mai_core.policy.messages import Image
     from mai_core.runtime.mai import AsyncMai
 
 __all__ = ["COMMANDS", "Leave", "Slash", "SlashCommand"]
@@ -31,6 +32,7 @@ class SlashCommand:
     usage: str
     help: str
     takes_model: bool = False
+    takes_file: bool = False
 
     @property
     def name(self) -> str:
@@ -47,6 +49,9 @@ COMMANDS = {
         SlashCommand("switch KEY", "let this model answer from now on", takes_model=True),
         SlashCommand("pin [KEY]", "keep the model that answered last, or this one", takes_model=True),
         SlashCommand("auto", "let Mai choose again"),
+        SlashCommand(
+            "image [FILE]", "show an image with your next message; without a file, none after all", takes_file=True
+        ),
         SlashCommand("why [PROMPT]", "explain the last choice, or try a prompt without running it"),
         SlashCommand("status", "what is loaded and how much memory is left"),
         SlashCommand("history [TEXT]", "the latest conversations, or those that hold this text"),
@@ -60,10 +65,11 @@ COMMANDS = {
 
 
 class Slash:
-    """Carries out commands on the conversation in use."""
+    """Carries out commands on the conversation in use. ``images`` are to be shown with the next message."""
 
-    def __init__(self, mai: AsyncMai) -> None:
+    def __init__(self, mai: AsyncMai, images: Sequence[Image] = ()) -> None:
         self._mai = mai
+        self.images = tuple(images)
 
     async def obey(self, line: str) -> None:
         """Carry out one line. Raises ``Leave``, or ``MaiError`` with the nearest command for one nobody knows."""
@@ -111,6 +117,20 @@ class Slash:
     async def _auto(self, _: str) -> None:
         await self._mai.switch(None)
         note("Mai chooses again")
+        out().print()
+
+    async def _image(self, file: str) -> None:
+        from mai_core.cli.asking import image_line, typed_path
+        from mai_core.runtime.sight import read_image
+
+        if file:
+            image = read_image(typed_path(file))
+            self.images += (image,)
+            note(f"{image_line(image)} goes with your next message")
+        else:
+            names = ", ".join(image.name for image in self.images)
+            note(f"{names} taken back" if names else "no image is attached: /image FILE attaches one")
+            self.images = ()
         out().print()
 
     async def _why(self, prompt: str) -> None:

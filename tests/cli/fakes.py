@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 from mai_core.errors import MaiError, ModelCrashed, UnknownModel
@@ -16,7 +16,7 @@ from mai_core.paths import Paths
 from mai_core.plugin.interfaces import FetchProgress
 from mai_core.policy.context import Receipt
 from mai_core.policy.features import TaskFeatures, TaskKind
-from mai_core.policy.messages import Conversation, Message, ReasoningDelta, Role, StopReason, TextDelta, Usage
+from mai_core.policy.messages import Conversation, Image, Message, ReasoningDelta, Role, StopReason, TextDelta, Usage
 from mai_core.policy.models import Footprint, LoadedModel, LoadPlan, ModelProfile, Tier
 from mai_core.policy.resources import Cpu, Host, MemoryPool, PoolKind, ResourceSnapshot
 from mai_core.policy.selection import (
@@ -197,15 +197,16 @@ class ScriptedMai:
     ) -> ScriptedMai:
         return cls(paths, registry)
 
-    async def stream(self, text: str, *, conversation: str | None = None) -> AsyncGenerator[TurnEvent, None]:
+    async def stream(self, said: str | Message, *, conversation: str | None = None) -> AsyncGenerator[TurnEvent, None]:
         """Answers by the first word it knows: markdown, slow, long, crash, fall, fetch, think, remote, overruled,
         condensed; else echoes.
         """
         name = conversation or self.conversation or await self.new_conversation()
-        asked = self.store.append(name, Message(role=Role.USER, content=text))
+        message = said if isinstance(said, Message) else Message(role=Role.USER, content=said)
+        asked, text = self.store.append(name, message), message.content
         choice = REMOTE.key if "remote" in text else SMALL.key if "overruled" in text else self.pinned or SMALL.key
         made = decision(choice, pinned=self.pinned)
-        said = ""
+        answer = ""
         try:
             if "fetch" in text:
                 for done in range(0, 101, 20):
@@ -220,17 +221,17 @@ class ScriptedMai:
                 yield ReasoningDelta("let me see")
             async for piece in self._pieces(text):
                 if isinstance(piece, str):
-                    said += piece
+                    answer += piece
                     yield TextDelta(piece)
                 else:
                     yield piece
         except BaseException as error:
             stop = StopReason.FAILED if isinstance(error, MaiError) else StopReason.CANCELLED
-            self.store.append(name, Message(role=Role.ASSISTANT, content=said, model=choice, stop=stop))
+            self.store.append(name, Message(role=Role.ASSISTANT, content=answer, model=choice, stop=stop))
             self._note(f"stopped: {stop.value}")
             raise
         message = self.store.append(
-            name, Message(role=Role.ASSISTANT, content=said, model=choice, stop=StopReason.STOP)
+            name, Message(role=Role.ASSISTANT, content=answer, model=choice, stop=StopReason.STOP)
         )
         receipt = Receipt(kept=2, tokens=48, tokens_saved=49 if "condensed" in text else 0)
         self.store.save_receipt(self.store.save_decision(name, asked.id, made), receipt)
@@ -238,7 +239,7 @@ class ScriptedMai:
             Reply(
                 message=message,
                 conversation=name,
-                usage=Usage(prompt_tokens=48, completion_tokens=len(said.split())),
+                usage=Usage(prompt_tokens=48, completion_tokens=len(answer.split())),
                 decision=made,
                 receipt=receipt,
                 first_token_seconds=0.1,
@@ -382,7 +383,7 @@ class ScriptedMai:
         self.conversation = found.id
         return found
 
-    async def prepare(self, typed: str = "") -> None:
+    async def prepare(self, typed: str = "", *, images: Sequence[Image] = ()) -> None:
         return
 
     async def shutdown(self) -> None:

@@ -15,6 +15,7 @@ from prompt_toolkit.output import DummyOutput
 
 from mai_core.cli.repl import Repl
 from mai_core.paths import Paths
+from tests.pictures import png
 
 
 class Wide(DummyOutput):
@@ -64,3 +65,11 @@ async def test_a_hint_that_would_be_cut_off_is_left_out(repl: Repl, monkeypatch:
     await repl._obey(f"/switch {HUGE.key}")
     await repl._obey("overruled")
     assert toolbar(repl) == f"{SMALL.key} for now; {HUGE.key} pinned"
+
+
+async def test_what_is_attached_until_it_is_sent(repl: Repl, tmp_path: Path) -> None:
+    (tmp_path / "cat.png").write_bytes(png())
+    await repl._obey(f"/image {tmp_path}/cat.png")
+    assert toolbar(repl).endswith("cat.png attached")
+    await repl._obey("what is this?")
+    assert "attached" not in toolbar(repl)
