@@ -104,7 +104,7 @@ async def stream(
             if isinstance(event, TextDelta):
                 written.append(event.text)
                 if shown := seam.feed(event.text):
-                    yield TextDelta(shown)
+                    yield event if shown == event.text else TextDelta(shown)
                 continue
             if isinstance(event, ReasoningDelta):
                 written.append(event.text)

@@ -1,4 +1,4 @@
-"""What backends say of a change of the settings before it is written. Only they know what their options mean.
+"""What plugins say of a change of the settings before it is written. Only they know what their options mean.
 
 A refusal counts against the change where the change is its cause. Settings are written one by one, so a backend may
 lack what follows, and it may hold what was wrong before; both are remarks.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mai_core.plugin.registry import PluginRegistry
     from mai_core.policy.models import KnownModel
     from mai_core.settings import Change
-    from mai_core.settings.model import BackendSettings
+    from mai_core.settings.model import BackendSettings, Settings
 
 __all__ = ["accepted"]
 
@@ -27,27 +27,42 @@ _Place = tuple[str, ...]
 
 
 def accepted(change: Change, invocation: Invocation) -> tuple[str, ...]:
-    """What is still amiss with the backends a change is about, a remark each.
+    """What is still amiss with the plugins a change is about, a remark each.
 
-    Raises ``SettingsError`` when a backend refuses what the change says.
+    Raises ``SettingsError`` when one of them refuses what the change says.
     """
     from mai_core.settings import load_catalogue, load_settings
 
-    if change.where[0] != "backends":
+    if change.where[0] not in ("backends", "context", "probes", "selection"):
         return ()
     paths, environment = invocation.paths, invocation.environment
     after = load_settings(paths, environment, document=change.document).settings
     registry, known = invocation.registry(settings=after), load_catalogue(paths)
     try:
-        before = load_settings(paths, environment).settings.backends
+        earlier = load_settings(paths, environment).settings
     except SettingsError:
-        before = {}  # the change is what mends the file
+        earlier = None  # the change is what mends the file
+    if change.where[0] != "backends":
+        return _still_refused(after, earlier, registry)
+    before = earlier.backends if earlier is not None else {}
     names = change.where[1:2] or tuple(change.value)
     remarks: list[str] = []
     for name in names:
         trial = _Trial(name, invocation, registry, known)
         remarks += trial.judge(after.backends[name], before.get(name), change.where[2:])
     return tuple(remarks)
+
+
+def _still_refused(after: Settings, before: Settings | None, registry: PluginRegistry) -> tuple[str, ...]:
+    """What strategies, probes and transfers refused before and still do; raises what they refuse by this change."""
+    from mai_core.runtime.assembly import refusals
+
+    known = {str(error) for error in refusals(before, registry)} if before is not None else set()
+    found = refusals(after, registry)
+    for error in found:
+        if str(error) not in known:
+            raise SettingsError(error.message, remedy=error.remedy)
+    return tuple(map(str, found))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class BackendContext:
     """
 
     name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     data_dir: Path
     cache_dir: Path
     state_dir: Path
@@ -181,7 +181,7 @@ class ProbeContext:
     """What a probe is constructed with: its name and its section of the settings."""
 
     name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class ResourceProbe(Protocol):

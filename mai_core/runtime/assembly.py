@@ -25,7 +25,7 @@ from mai_core.policy.stability import StabilityRules
 from mai_core.runtime.status import BackendStatus
 from mai_core.settings.model import Settings
 
-__all__ = ["Parts", "assemble", "build_backends", "limits_of", "rules_of"]
+__all__ = ["Parts", "assemble", "build_backends", "limits_of", "refusals", "rules_of"]
 
 T = TypeVar("T")
 
@@ -103,6 +103,31 @@ def build_backends(
                 )
             )
     return backends, unavailable
+
+
+def refusals(settings: Settings, registry: PluginRegistry) -> tuple[MaiError, ...]:
+    """What strategies, probes and transfers, those named and those given options, say against these settings."""
+    selection, context = settings.selection, settings.context
+    trials: list[Callable[[], object]] = [
+        *(partial(registry.strategy, name, selection.options.get(name)) for name in selection.strategies),
+        *(
+            partial(registry.strategy, *given)
+            for given in selection.options.items()
+            if given[0] in registry.strategies()
+        ),
+        partial(registry.transfer, context.transfer, context.options.get(context.transfer)),
+        *(
+            partial(registry.probe, section.type, ProbeContext(name=name, options=section.options))
+            for name, section in settings.probes.items()
+        ),
+    ]
+    found: list[MaiError] = []
+    for trial in trials:
+        try:
+            trial()
+        except MaiError as error:
+            found.append(error)
+    return tuple(found)
 
 
 def _built(registry: PluginRegistry, name: str, build: Callable[[], T]) -> T | None:

@@ -93,6 +93,31 @@ def test_what_a_backend_does_not_know_is_refused_at_once(mai: Run, file: Path, k
     assert told in result.err
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("selection.strategies", "[greedy-fti]", "there is no strategy greedy-fti → did you mean greedy-fit?"),
+        ("selection.options", "{cost-aware: {targte: 0.6}}", "no option targte → did you mean target?"),
+        ("selection.options.cost-aware.target", "high", "option target of strategy cost-aware"),
+        ("context.transfer", "hybird", "there is no transfer hybird → did you mean hybrid?"),
+        ("probes.mine", "{type: nvdia}", "there is no probe nvdia"),
+    ],
+)
+def test_what_a_strategy_a_transfer_or_a_probe_does_not_know_is_refused_at_once(
+    mai: Run, file: Path, key: str, value: str, told: str
+) -> None:
+    result = mai("config", "set", key, value)
+    assert (result.code, file.exists()) == (1, False)
+    assert told in result.err
+
+
+def test_a_strategy_that_was_missing_before_hinders_nobody(mai: Run, file: Path) -> None:
+    file.write_text("selection: {strategies: [gone]}\n")
+    result = mai("config", "set", "selection.budget_ms", "40")
+    assert result.code == 0
+    assert "still amiss: there is no strategy gone" in result.err
+
+
 def test_options_may_follow_one_by_one(mai: Run, file: Path) -> None:
     told = mai("config", "set", "backends.x.type", "openai-compatible")
     assert (told.code, "still amiss: backends.x.base_url is not set" in told.err) == (0, True)
