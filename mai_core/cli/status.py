@@ -13,7 +13,7 @@ import typer
 
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
-from mai_core.cli.output import ink, is_fancy, note, out, print_json, print_table, seconds, share, size, tokens
+from mai_core.cli.output import ink, is_fancy, note, out, print_json, print_table, seconds, size, tokens
 from mai_core.cli.tables import table
 
 if TYPE_CHECKING:
@@ -22,14 +22,12 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from mai_core.policy.models import LoadedModel
-    from mai_core.policy.resources import Host, MemoryPool
     from mai_core.policy.selection import Rejection
     from mai_core.runtime.status import BackendStatus, Status
 
 __all__ = ["app", "host_name", "status_view", "tell_of_faults"]
 
 app = new_app()
-BAR = 24
 
 
 @app.command()
@@ -94,7 +92,7 @@ def status_view(status: Status) -> Group:
         parts += [ink((key, "cyan"), f"  {words}") for key, words in sorted(status.rungs.items())]
     if status.kept_out:
         parts += ["", _kept_out(status.kept_out)]
-    parts += ["", *(_host(host, alone=len(status.resources.hosts) == 1) for host in status.resources.hosts)]
+    parts += ["", *_hosts(status)]
     if status.processes:
         parts += ["", _processes(status)]
     if status.backends:
@@ -152,43 +150,11 @@ def _instances(status: Status) -> Iterable[tuple[LoadedModel, int]]:
     return rows.values()
 
 
-def _host(host: Host, *, alone: bool) -> Table:
-    name = "Machine" if alone else host.name
-    made = table(name, " ", "Free", "Of", "", right=("Free", "Of"), wrap=("",), drop=(" ",))
-    for pool in host.pools:
-        remark = ink((f"limited by {pool.limited_by}", "dim")) if pool.limited_by else ""
-        made.add_row(pool.name, _bar(_used(pool)), size(pool.available), size(pool.total), remark)
-    if host.swap_total:
-        used = 1 - host.swap_free / host.swap_total
-        made.add_row("swap", _bar(used), size(host.swap_free), size(host.swap_total), "")
-    cores = f"{host.cpu.cores} core" + ("" if host.cpu.cores == 1 else "s")
-    made.add_row("cpu", _bar(host.cpu.busy), share(1 - host.cpu.busy), cores, "")
-    pressure = host.pressure
-    made.add_row(
-        "pressure",
-        _bar(pressure.memory_some),
-        "",
-        "",
-        ink((f"waiting for memory {share(pressure.memory_some)}, all work {share(pressure.memory_full)}", "dim")),
-    )
-    if host.battery is not None:
-        state = "plugged in" if host.battery.plugged else "on battery"
-        made.add_row(
-            "battery", _bar(host.battery.charge, good=True), share(host.battery.charge), "", ink((state, "dim"))
-        )
-    return made
+def _hosts(status: Status) -> Iterable[Table]:
+    from mai_core.cli.hostview import host_view
 
-
-def _used(pool: MemoryPool) -> float:
-    return 1 - pool.available / pool.total if pool.total else 0.0
-
-
-def _bar(value: float, *, good: bool = False) -> Text:
-    value = min(1.0, max(0.0, value))
-    full = round(value * BAR)
-    level = 1 - value if good else value
-    colour = "green" if level < 0.7 else "yellow" if level < 0.9 else "red"
-    return ink(("━" * full, colour), ("─" * (BAR - full), "bright_black"))
+    hosts = status.resources.hosts
+    return [host_view(host, alone=len(hosts) == 1) for host in hosts]
 
 
 def _processes(status: Status) -> Table:

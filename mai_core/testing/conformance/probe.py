@@ -5,20 +5,25 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mai_core.plugin.interfaces import ResourceProbe
 from mai_core.plugin.shape import KINDS, misfit
 from mai_core.policy.resources import HostReading
+from mai_core.policy.trust import Known, judged
+from mai_core.testing.conformance.lies import lies, other_units
 
 __all__ = ["ProbeConformance"]
 
 
 class ProbeConformance:
-    """Subclass it as ``TestMine`` and override ``make``."""
+    """Subclass it as ``TestMine`` and override ``make``, and ``broken`` where your sensors can be broken in a test."""
 
     limit_seconds = 1.0
     """A sample that takes longer is left out of a snapshot by the default settings."""
@@ -26,6 +31,10 @@ class ProbeConformance:
     def make(self) -> ResourceProbe:
         """A fresh probe, as settings would construct it."""
         raise NotImplementedError("override make() to return your probe")
+
+    def broken(self) -> Mapping[str, ResourceProbe]:
+        """Probes like yours with a sensor that fails or lies, by what is wrong with it."""
+        return {}
 
     def test_has_the_members_of_a_probe(self) -> None:
         """Its class can be registered."""
@@ -81,6 +90,50 @@ class ProbeConformance:
         monkeypatch.setenv("PATH", "/nonexistent")
         check(self.make().sample())
 
+    def test_a_sensor_that_fails_or_lies_is_left_out_and_named(self) -> None:
+        """What is broken in your probe costs that sensor, and a person learns which and why."""
+        for wrong, probe in self.broken().items():
+            reading = HostReading()
+            try:
+                _, reading = judged(Known(), probe.sample())
+                told = " ".join(reading.faults)
+            except Exception as error:  # noqa: BLE001 - a probe may fail as a whole: then its error is what is told
+                told = str(error)
+            check(reading)
+            assert told.strip(), f"{wrong}: nobody is told"
+
+    def test_any_lie_is_left_out_and_the_rest_counts(self) -> None:
+        """Were one of its figures negative, no number, or more than there is: the others would still be heard."""
+        _, reading = judged(Known(), self.make().sample())
+
+        @settings(max_examples=50, deadline=None, database=None)
+        @given(lies(reading))
+        def holds(lie: tuple[HostReading, HostReading]) -> None:
+            told, left = lie
+            _, kept = judged(Known(), told)
+            check(kept)
+            assert replace(kept, faults=()) == replace(left, faults=()), f"what is left of {told}"
+            assert len(kept.faults) == len(reading.faults) + 1, f"faults of {told}: {kept.faults}"
+
+        holds()
+
+    def test_a_figure_that_jumps_to_another_unit_is_left_out(self) -> None:
+        """Were a driver to tell KiB for bytes from one sample to the next: that pool would not be believed."""
+        known, reading = judged(Known(), self.make().sample())
+        if not reading.pools:
+            return
+
+        @settings(max_examples=20, deadline=None, database=None)
+        @given(st.data())
+        def holds(data: st.DataObject) -> None:
+            told = data.draw(other_units(reading))
+            _, kept = judged(known, told)
+            wrong = [pool.name for pool, was in zip(told.pools, reading.pools, strict=True) if pool.total != was.total]
+            assert [pool.name for pool in kept.pools] == [p.name for p in reading.pools if p.name not in wrong]
+            assert len(kept.faults) > len(reading.faults), "nobody is told"
+
+        holds()
+
 
 def check(reading: HostReading) -> None:
     """Fail unless the reading could be true."""
@@ -91,6 +144,12 @@ def check(reading: HostReading) -> None:
     for pool in reading.pools:
         assert pool.total > 0, f"{pool}: no memory at all"
         assert 0 <= pool.available <= pool.total, f"{pool}: more available than there is"
+        assert 0 <= pool.anonymous_available <= pool.available, f"{pool}: more for anonymous memory than available"
+        assert all(0 <= holder.size <= pool.total for holder in pool.held_by), f"{pool}: a process holds too much"
+        if pool.use is not None:
+            assert min(pool.use.anonymous, pool.use.file_backed, pool.use.reclaimable, pool.use.free) >= 0, pool.use
+        if pool.busy is not None:
+            _shares(pool, [pool.busy])
     if reading.cpu is not None:
         assert reading.cpu.cores >= 1, f"{reading.cpu}: no core"
         _shares(reading.cpu, [reading.cpu.busy])
@@ -99,6 +158,7 @@ def check(reading: HostReading) -> None:
     if reading.battery is not None:
         _shares(reading.battery, [reading.battery.charge])
     assert 0 <= reading.swap_free <= reading.swap_total, "more swap free than there is"
+    assert all(fault.strip() for fault in reading.faults), "a fault without a word"
 
 
 def _shares(what: object, values: Iterable[float]) -> None:

@@ -1,5 +1,5 @@
 /* A stand-in for NVIDIA's libnvidia-ml.so.1, at its C interface. What its machine is like stands in the file
- * named by MAI_NVML_WORLD, lines "name=value", read at every call; without one, no driver is loaded.
+ * named by NVML_WORLD, lines "name=value", read at every call; without one, no driver is loaded.
  * Sessions opened and closed are written to that file's name with ".calls" after it.
  *
  * The structures are written down here from NVIDIA's nvml.h, not taken from any binding. */
@@ -28,7 +28,7 @@ static int sessions = 0;
 static int look(const char *of, const char *what, char *value, size_t size)
 {
     char line[4096], name[128];
-    const char *path = getenv("MAI_NVML_WORLD");
+    const char *path = getenv("NVML_WORLD");
     FILE *file = path ? fopen(path, "r") : NULL;
     int found = 0;
     if (!file)
@@ -55,7 +55,7 @@ static void note(const char *call)
 {
     char name[4096];
     FILE *file;
-    snprintf(name, sizeof name, "%s.calls", getenv("MAI_NVML_WORLD"));
+    snprintf(name, sizeof name, "%s.calls", getenv("NVML_WORLD"));
     if ((file = fopen(name, "a"))) {
         fprintf(file, "%s\n", call);
         fclose(file);

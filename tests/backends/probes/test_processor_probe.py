@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mai_backends.probes.processor import Processor
+from mai_backends.probes.processor import STILL_SECONDS, Processor
+from mai_core.testing import FakeClock
 
 
 class Times(NamedTuple):
@@ -68,3 +69,11 @@ def test_cores_are_at_least_one() -> None:
     processor = Clock(Times(1, 1)).processor
     assert processor.read(0.01).cores == 1
     assert processor.read(64.0).cores == 2
+
+
+def test_counters_that_do_not_count_leave_it_to_the_load_average() -> None:
+    clock = FakeClock()
+    processor = Processor(usable=lambda: frozenset({0}), times=lambda: [Times(0, 0)], load=lambda: 0.25, clock=clock)
+    assert (processor.read(None).busy, processor.stands_still) == (0.25, False)
+    clock.advance(STILL_SECONDS)
+    assert (processor.read(None).busy, processor.stands_still) == (0.25, True)

@@ -108,6 +108,69 @@ def test_a_probe_that_fails_is_named_and_left_out(
     assert len(caplog.records) == 1, "told once, not with every sample"
 
 
+def test_a_sensor_that_lies_is_left_out_named_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    sound = MemoryPool("ram", PoolKind.RAM, 16 * GIB, 8 * GIB)
+    script = [HostReading(pools=(sound, MemoryPool("gpu0", PoolKind.DEVICE, GIB, size))) for size in (2 * GIB, 3 * GIB)]
+    monitor = Monitor([FakeProbe.scripted(*script, name="odd")], QUICK, Limits())
+    with caplog.at_level(logging.WARNING, "mai.monitor"):
+        monitor.start()
+        try:
+            for _ in range(4):
+                snapshot = monitor.refresh()
+        finally:
+            monitor.close()
+    assert monitor.faults == (f"odd: gpu0: {3 * GIB} of {GIB} bytes available",)
+    assert snapshot.hosts[0].pools == (sound,)
+    assert [r.fault.partition(":")[0] for r in caplog.records] == ["gpu0"]  # type: ignore[attr-defined]
+
+
+def test_what_a_probe_says_of_its_own_sensors_is_told() -> None:
+    probe = FakeProbe.scripted(HostReading(cpu=Cpu(2), faults=("battery: gone", "memory: unreadable")), name="odd")
+    monitor = Monitor([probe], QUICK, Limits())
+    monitor.start()
+    try:
+        assert monitor.refresh().hosts[0].cpu == Cpu(2)
+        assert monitor.faults == ("odd: battery: gone", "odd: memory: unreadable")
+    finally:
+        monitor.close()
+
+
+def test_figures_in_another_unit_are_not_believed_after_those_before() -> None:
+    probe = FakeProbe.scripted(reading(8 * GIB), HostReading(pools=(MemoryPool("ram", PoolKind.RAM, 2**24, 2**23),)))
+    monitor = Monitor([probe], MonitorSettings(interval_seconds=60.0), Limits())
+    monitor.start()
+    try:
+        until(lambda: bool(monitor.latest().hosts))
+        assert monitor.refresh().hosts[0].pools == ()
+        [fault] = monitor.faults
+        assert "another unit" in fault
+    finally:
+        monitor.close()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_probe_that_holds_something_is_closed_in_the_thread_that_sampled(fails: bool) -> None:
+    threads: list[int] = []
+
+    class Holding(FakeProbe):
+        def sample(self) -> HostReading:
+            threads.append(threading.get_ident())
+            return super().sample()
+
+        def close(self) -> None:
+            threads.append(-threading.get_ident())
+            if fails:
+                raise OSError("gone")
+
+    monitor = Monitor([Holding.scripted(reading(GIB))], QUICK, Limits())
+    monitor.start()
+    monitor.refresh()
+    monitor.close()
+    until(lambda: threads[-1] < 0)
+    assert {abs(thread) for thread in threads} == {threads[0]}
+    assert threads[0] != threading.get_ident()
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_probe_that_is_async_is_told_so_and_nothing_else() -> None:
     class Async(FakeProbe):

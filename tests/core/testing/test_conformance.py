@@ -297,6 +297,24 @@ def test_the_probe_suite_catches_one_that_dials_out(monkeypatch: pytest.MonkeyPa
         probe_suite(dials_out).test_never_waits_for_the_network(monkeypatch)
 
 
+@pytest.mark.parametrize(
+    ("sample", "told"),
+    [
+        (reads(HostReading()), False),
+        (reads(HostReading(faults=("gpu0: gone",))), True),
+        (reads(HostReading(pools=(MemoryPool("gpu0", PoolKind.DEVICE, 1, 2),))), True),
+    ],
+)
+def test_the_probe_suite_wants_broken_sensors_named(sample: Callable[[], HostReading], told: bool) -> None:
+    suite = probe_suite(sample)
+    suite.broken = lambda: {"the driver is gone": suite.make()}  # type: ignore[method-assign]
+    if told:
+        suite.test_a_sensor_that_fails_or_lies_is_left_out_and_named()
+        return
+    with pytest.raises(AssertionError, match="the driver is gone: nobody is told"):
+        suite.test_a_sensor_that_fails_or_lies_is_left_out_and_named()
+
+
 def probe_suite(read: Callable[[], HostReading]) -> ProbeConformance:
     class Sensor:
         kind: ClassVar[str] = "sensor"
