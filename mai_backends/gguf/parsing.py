@@ -24,11 +24,13 @@ __all__ = ["Need", "Parsing", "parse"]
 _MAX_PAIRS = 4096
 _MAX_TENSORS = 1 << 16
 _MAX_DIMENSIONS = 4
-_MAX_NAME = 1024
+_MAX_KEY = 1024
+_MAX_TENSOR_NAME = 256
 _MAX_STEPPED_OVER = 2_000_000
 _MAX_ALIGNMENT = 1 << 20
 _KEPT_TEXT = 4096
 _KEPT_ARRAY = 1024
+_MAX_KEPT = 1 << 20
 _DEFAULT_ALIGNMENT = 32
 
 _STRING, _ARRAY = 8, 9
@@ -84,6 +86,7 @@ class _Parser:
         self._base = 0
         self._at = 0
         self._stepped_over = 0
+        self._kept = 0
         self._order: ByteOrder = "little"
         self._forms: dict[str, struct.Struct] = {}
 
@@ -137,7 +140,7 @@ class _Parser:
 
     def _pair(self, metadata: dict[str, Value], lengths: dict[str, int]) -> int:
         """One metadata entry. Of an array of texts only the beginning: how many texts are to be stepped over."""
-        key = self._text(_MAX_NAME)
+        key = self._text(_MAX_KEY)
         if key in metadata or key in lengths:
             self._fail(f"has the metadata key {key[:64]!r} twice")
         (kind,) = self._numbers("I")
@@ -160,7 +163,7 @@ class _Parser:
         return 0
 
     def _tensor(self) -> Tensor:
-        name = self._text(_MAX_NAME)
+        name = self._text(_MAX_TENSOR_NAME)
         (dimensions,) = self._numbers("I")
         if dimensions > _MAX_DIMENSIONS:
             self._fail(f"has tensor {name[:64]!r} of {dimensions} dimensions")
@@ -233,7 +236,9 @@ class _Parser:
         return _SCALARS[kind]
 
     def _values(self, kind: int, length: int, key: str) -> tuple[int | float | bool, ...]:
-        values = self._numbers(f"{length}{self._scalar(kind, key)}")
+        fields = f"{length}{self._scalar(kind, key)}"
+        values = self._numbers(fields)
+        self._keep(self._form(fields).size)
         if any(value != value for value in values):
             self._fail(f"has NaN in {key[:64]!r}")
         return values
@@ -247,8 +252,14 @@ class _Parser:
     def _long_text(self) -> str:
         (length,) = self._numbers("Q")
         kept = self._bytes(min(length, _KEPT_TEXT))
+        self._keep(len(kept))
         self._skip(length - len(kept))
         return kept.decode("utf-8", errors="replace")
+
+    def _keep(self, length: int) -> None:
+        self._kept += length
+        if self._kept > _MAX_KEPT:
+            self._fail(f"has more than {_MAX_KEPT >> 20} MiB of metadata besides its tokens")
 
     def _skip(self, length: int) -> None:
         """Move on; where that leads out of the window the next unit asks for a new one."""
