@@ -20,6 +20,9 @@ from mai_core.policy.resources import MemoryUse
 
 __all__ = ["Groups", "MemoryLimit"]
 
+UNLIMITED = 2**62
+"""Version 1 has no word for no limit, but a number no machine reaches."""
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryLimit:
@@ -117,7 +120,9 @@ def _memory_v2(folder: Path) -> MemoryLimit | None:
 
 
 def _memory_v1(folder: Path) -> MemoryLimit | None:
-    return _limit(folder, number(folder / "memory.limit_in_bytes"), "memory.usage_in_bytes", _V1)
+    limit = number(folder / "memory.limit_in_bytes")
+    bounds = limit is not None and limit < UNLIMITED
+    return _limit(folder, limit if bounds else None, "memory.usage_in_bytes", _V1)
 
 
 def _limit(

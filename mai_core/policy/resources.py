@@ -166,11 +166,6 @@ class Host:
         kinds = {pool.kind: pool for pool in reversed(self.pools)}
         return kinds.get(PoolKind.RAM) or kinds.get(PoolKind.UNIFIED)
 
-    @property
-    def devices(self) -> tuple[MemoryPool, ...]:
-        """The pools of GPUs, whether the memory is their own or shared."""
-        return tuple(pool for pool in self.pools if pool.kind is not PoolKind.RAM)
-
 
 @dataclass(frozen=True, slots=True)
 class ResourceSnapshot:

@@ -54,8 +54,9 @@ static unsigned long long number(const char *of, const char *what, unsigned long
 static void note(const char *call)
 {
     char name[4096];
+    const char *path = getenv("NVML_WORLD");
     FILE *file;
-    snprintf(name, sizeof name, "%s.calls", getenv("NVML_WORLD"));
+    snprintf(name, sizeof name, "%s.calls", path ? path : "/nonexistent");
     if ((file = fopen(name, "a"))) {
         fprintf(file, "%s\n", call);
         fclose(file);

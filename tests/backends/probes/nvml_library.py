@@ -134,8 +134,9 @@ class PythonLibrary:
         return ctypes.string_at(handle).decode()
 
     def _note(self, call: str) -> None:
-        with Path(os.environ["NVML_WORLD"] + ".calls").open("a") as file:
-            file.write(f"{call}\n")
+        if (world := os.environ.get("NVML_WORLD")) is not None:
+            with Path(f"{world}.calls").open("a") as file:
+                file.write(f"{call}\n")
 
     def _open(self, flags: int) -> int:
         world = self._world()

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from nvml_library import GIB, World
 
+from mai_backends.probes import nvml
 from mai_backends.probes.nvidia import REST_SECONDS, NvidiaProbe
 from mai_backends.probes.nvml import DriverFault
-from mai_core.plugin.interfaces import ProbeContext
+from mai_core.plugin.interfaces import ProbeContext, ResourceProbe
 from mai_core.policy.feasibility import Limits
-from mai_core.policy.resources import Holder, MemoryPool, PoolKind
+from mai_core.policy.resources import Holder, HostReading, MemoryPool, PoolKind
 from mai_core.runtime.monitor import Monitor
 from mai_core.settings.model import MonitorSettings
-from mai_core.testing import FakeClock
+from mai_core.testing import FakeClock, ProbeConformance
 
 MEMINFO = "MemTotal: 16777216 kB\nMemFree: 1048576 kB\nMemAvailable: 8388608 kB\n"
 NOT_AVAILABLE = 2**64 - 1
@@ -194,6 +197,66 @@ def test_a_card_in_use_is_asked_every_time(machine: Machine, driver: World, busy
     machine.pools()
     driver.tell("gpu0", free=GIB)
     assert machine.pools()[0].available == GIB
+
+
+class TestTheProbeOfABrokenDriver(ProbeConformance):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path, driver: World) -> None:
+        self.root, self.driver = tmp_path, driver
+        driver.card()
+
+    def make(self) -> ResourceProbe:
+        return Machine(self.root).probe
+
+    def broken(self) -> dict[str, ResourceProbe]:
+        return {name: Told(self.make(), self.driver, lie) for name, lie in LIES.items()}
+
+
+class Told:
+    """A probe that is told a lie when it asks."""
+
+    kind: ClassVar[str] = "nvidia"
+
+    def __init__(self, probe: ResourceProbe, driver: World, lie: dict[str, object]) -> None:
+        self.name, self._probe, self._driver, self._lie = probe.name, probe, driver, lie
+
+    def sample(self) -> HostReading:
+        self._driver.unload()
+        self._driver.card(**self._lie)
+        return self._probe.sample()
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_on_windows_the_driver_is_looked_for_where_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("WINDIR", str(tmp_path))
+    monkeypatch.setenv("PROGRAMFILES", str(tmp_path / "none"))
+    (tmp_path / "System32").mkdir()
+    if installed:
+        (tmp_path / "System32" / "nvml.dll").touch()
+    assert nvml._is_installed() is installed
+
+
+def test_a_library_outside_of_the_linkers_path_is_found(tmp_path: Path, nvml_library: Path | None) -> None:
+    """WSL2 keeps it in such a place; pynvml knows its name alone."""
+    if nvml_library is None:
+        pytest.skip("no compiler here")
+    world = World(tmp_path / "world")
+    world.card(free=GIB)
+    code = (
+        "from mai_backends.probes import nvml\n"
+        "from mai_backends.probes.nvidia import NvidiaProbe\n"
+        "from mai_core.plugin.interfaces import ProbeContext\n"
+        f"nvml.LIBRARIES = ('libno-such-driver.so.1', {str(nvml_library)!r})\n"
+        "print(NvidiaProbe(ProbeContext(name='n')).sample().pools[0].available)"
+    )
+    environment = {**os.environ, "NVML_WORLD": str(world.file)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, env=environment
+    )
+    assert int(done.stdout) == GIB
 
 
 def test_a_driver_that_hangs_hangs_nothing_else(tmp_path: Path, driver: World, request: pytest.FixtureRequest) -> None:
