@@ -12,21 +12,29 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from mai_core.errors import BackendUnavailable, ModelCrashed, ModelFileError
+from mai_core.errors import BackendUnavailable, ModelCrashed, ModelFileError, OutOfMemory
 from mai_core.plugin.interfaces import BackendContext, FetchProgress, GenerationEvent, LoadProgress
 from mai_core.policy.messages import GenerationOptions, Message
-from mai_core.policy.models import LoadedModel, LoadPlan, ModelProfile
+from mai_core.policy.models import Footprint, LoadedModel, LoadPlan, ModelProfile
 
 if TYPE_CHECKING:
     from mai_backends.embedded.instance import Instance
     from mai_backends.embedded.keeping import Kept
     from mai_backends.embedded.process import WorkerProcess
     from mai_backends.embedded.states import StateStore
-    from mai_core.plugin.interfaces import Backend, ModelFetcher, StateKeeper
+    from mai_core.plugin.interfaces import Backend, ModelFetcher, StateKeeper, StatusNote
 
 __all__ = ["EmbeddedBackend"]
 
 log = logging.getLogger("mai.embedded")
+
+
+class ProjectorRefused(Exception):
+    """The engine does not take a model and a projector together; ``why`` is its reason."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class EmbeddedBackend:
@@ -61,6 +69,11 @@ class EmbeddedBackend:
         self._numbers = count(1)
         self._closed = False
 
+    @property
+    def note(self) -> str:
+        """Which projectors are of no use, and why."""
+        return self._library.projectors.note
+
     async def models(self) -> Sequence[ModelProfile]:
         """Every chat model in a GGUF file on this disk."""
         profiles, offload = await asyncio.gather(self._library.profiles(), self._devices.any())
@@ -77,22 +90,21 @@ class EmbeddedBackend:
         return alive
 
     async def load(self, model: ModelProfile, plan: LoadPlan, *, progress: LoadProgress | None = None) -> LoadedModel:
-        """Check the file, start a worker, let it load; its memory is measured, not guessed."""
-        from mai_backends.embedded.process import WorkerProcess
+        """Check the file, start a worker, let it load; its memory is measured, not guessed.
 
+        A projector that the engine refuses costs the model its sight, from the next ``models`` on, and nothing else.
+        """
         began = time.monotonic()
         await self._library.verify(model)
-        if self._closed:
-            raise BackendUnavailable(f"{self.name} is closed")
-        process = await WorkerProcess.spawn()
-        self._starting.add(process)
+        progress = _rising(progress)
+        projector = self._library.projector_of(model)
         try:
-            loaded = await self._start(process, model, plan, _rising(progress))
-        except BaseException:
-            await process.kill()
-            raise
-        finally:
-            self._starting.discard(process)
+            loaded = await self._begun(model, plan, progress, projector)
+        except ProjectorRefused as refusal:
+            if projector is None:
+                raise
+            await asyncio.to_thread(self._library.projectors.refused, projector, Path(model.location), refusal.why)
+            loaded = await self._begun(model, plan, progress, None)
         log.info(
             "model loaded",
             extra={
@@ -156,6 +168,17 @@ class EmbeddedBackend:
         """Delete a model that Mai fetched; returns the bytes freed."""
         return await self._library.remove(model)
 
+    async def measure(self, file: Path, plan: LoadPlan, *, filled: int) -> tuple[ModelProfile, Footprint]:
+        """What a file takes in memory of its own, loaded exactly by ``plan``, after a prompt of ``filled`` tokens."""
+        from mai_backends.embedded.measuring import measure
+
+        profile = await asyncio.to_thread(self.profile_of, file)
+        return profile, (await measure(profile, plan, filled=filled, silence=self._options.load_timeout)).footprint
+
+    def profile_of(self, file: Path) -> ModelProfile:
+        """The model in a file, wherever it lies. Blocks on the disk; raises ``ModelFileError``."""
+        return self._library.profile_of(file)
+
     async def close(self) -> None:
         """End every worker, also those that still load."""
         self._closed = True
@@ -164,16 +187,42 @@ class EmbeddedBackend:
             *(instance.end() for instance in instances), *(process.kill() for process in tuple(self._starting))
         )
 
+    async def _begun(
+        self, model: ModelProfile, plan: LoadPlan, progress: LoadProgress, projector: Path | None
+    ) -> LoadedModel:
+        """A worker that has loaded the model; none is left where that fails."""
+        from mai_backends.embedded.process import WorkerProcess
+
+        if self._closed:
+            raise BackendUnavailable(f"{self.name} is closed")
+        process = await WorkerProcess.spawn()
+        self._starting.add(process)
+        try:
+            return await self._start(process, model, plan, progress, projector)
+        except BaseException:
+            await process.kill()
+            raise
+        finally:
+            self._starting.discard(process)
+
     async def _start(
-        self, process: WorkerProcess, model: ModelProfile, plan: LoadPlan, progress: LoadProgress
+        self,
+        process: WorkerProcess,
+        model: ModelProfile,
+        plan: LoadPlan,
+        progress: LoadProgress,
+        projector: Path | None,
     ) -> LoadedModel:
         from mai_backends.embedded.client import EngineClient
         from mai_backends.embedded.failures import failed_load
         from mai_backends.embedded.instance import Instance
         from mai_backends.embedded.process import Configuration, LoadFailed
+        from mai_backends.embedded.projector import LEAST_BATCH, reason_in
 
         progress(0.0)
         plan, reading = await self._settled(plan, model, process)
+        if projector is not None:
+            plan = replace(plan, batch=max(plan.batch, LEAST_BATCH))
         configuration = Configuration(
             model=model.location,
             context=plan.context,
@@ -182,7 +231,10 @@ class EmbeddedBackend:
             threads=plan.threads,
             batch_threads=reading,
             batch=plan.batch,
-            states=await self._folder_of_states(),
+            parallel=plan.parallel,
+            # llama.cpp saves no states of a model that sees.
+            states="" if projector else await self._folder_of_states(),
+            projector=str(projector or ""),
         )
         file = Path(model.location).name
         try:
@@ -195,7 +247,11 @@ class EmbeddedBackend:
         except LoadFailed as error:
             if process.killed:
                 raise BackendUnavailable(f"{self.name} was closed while it loaded {model.key}") from error
-            raise failed_load(file, model.key, error.remains) from error
+            failure = failed_load(file, model.key, error.remains)
+            why = reason_in(error.remains.stderr) if projector is not None else ""
+            if why and not isinstance(failure, OutOfMemory):
+                raise ProjectorRefused(why) from error
+            raise failure from error
         progress(1.0)
         name = f"{model.key}#{next(self._numbers)}"
         loaded = LoadedModel(
@@ -208,7 +264,8 @@ class EmbeddedBackend:
             pid=process.pid,
         )
         client = EngineClient(address, api_key=configuration.api_key, key=model.key)
-        self._instances[name] = Instance(loaded, process, client, await self._kept(loaded, model))
+        kept = None if projector else await self._kept(loaded, model)
+        self._instances[name] = Instance(loaded, process, client, kept)
         return loaded
 
     async def _folder_of_states(self) -> str:
@@ -276,3 +333,4 @@ if TYPE_CHECKING:
     _backend: type[Backend] = EmbeddedBackend
     _fetcher: type[ModelFetcher] = EmbeddedBackend
     _keeper: type[StateKeeper] = EmbeddedBackend
+    _note: type[StatusNote] = EmbeddedBackend

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from mai_backends.embedded.discovery import MAI, Found, Places, discover, key_of, unique_keys
 from mai_backends.embedded.files import FileCache
 from mai_backends.embedded.notes import note_path, read_note
+from mai_backends.embedded.projector import Projectors, is_projector
 from mai_backends.embedded.verify import Verifier
 from mai_backends.gguf.facts import FileKind, ModelFacts, read_model
 from mai_backends.gguf.splits import files_of
@@ -65,8 +66,10 @@ class Library:
             environment=self._environment,
         )
         self._headers = FileCache(context.cache_dir / "gguf-headers.json")
+        self.projectors = Projectors(FileCache(context.cache_dir / "projectors.json"))
         self._verifier = Verifier(FileCache(context.cache_dir / "sha256.json"))
         self._scanning = threading.Lock()
+        self._eyes: dict[str, Path] = {}
         self._left_out: set[tuple[Path, ...]] = set()
 
     async def profiles(self) -> list[ModelProfile]:
@@ -75,6 +78,21 @@ class Library:
         Files of another kind, such as projectors and embedding models, are left out and logged.
         """
         return await asyncio.to_thread(self._scan)
+
+    def profile_of(self, file: Path) -> ModelProfile:
+        """The model in a file, or in several of which it is the first, wherever they lie.
+
+        Blocks on the disk. Raises ``ModelFileError``.
+        """
+        files = files_of(file)
+        facts = read_model(files)
+        size = sum(part.stat().st_size for part in files)
+        found = Found(files=tuple(files), stem=file.stem, origin="", size=size)
+        return self._profile(key_of(file.stem), found, facts)
+
+    def projector_of(self, model: ModelProfile) -> Path | None:
+        """The file that lets a model of ``profiles`` see."""
+        return self._eyes.get(model.location) if Capability.VISION in model.capabilities else None
 
     async def verify(self, model: ModelProfile) -> None:
         """Raises ``ModelFileError`` if a model's files are not there, not whole, or not the bytes published.
@@ -129,9 +147,10 @@ class Library:
         with self._scanning:
             judged = [(model, found) for model in discover(self._places) if (found := self._judged(model))]
             keys = unique_keys([model for model, _ in judged])
+            everyone = [model.files[0] for model, _ in judged if not is_projector(model.files[0])]
             self._headers.save()
             return [
-                self._profile(key, model, found)
+                self._seeing(self._profile(key, model, found), everyone)
                 if isinstance(found, ModelFacts)
                 else self._broken(key, model, fault=found)
                 for key, (model, found) in zip(keys, judged, strict=True)
@@ -151,7 +170,22 @@ class Library:
         if model.files not in self._left_out:
             self._left_out.add(model.files)
             log.warning("model left out", extra={"path": str(model.files[0]), "why": why})
-        return found if isinstance(found, str) else None
+        # What is wrong with a projector is told of the models it was to help: it is none itself.
+        return found if isinstance(found, str) and not is_projector(model.files[0]) else None
+
+    def _seeing(self, profile: ModelProfile, everyone: Sequence[Path]) -> ModelProfile:
+        """The profile with what a projector beside the model adds: it is copied into memory, not mapped."""
+        projector = self.projectors.beside(Path(profile.location), everyone)
+        if projector is None:
+            return profile
+        self._eyes[profile.location] = projector
+        size, made = projector.stat().st_size, profile.architecture
+        return replace(
+            profile,
+            capabilities=profile.capabilities | {Capability.VISION},
+            size_bytes=profile.size_bytes + size,
+            architecture=made and replace(made, repack_bytes=made.repack_bytes + size),
+        )
 
     def _broken(self, key: str, model: Found, *, fault: str) -> ModelProfile:
         return ModelProfile(

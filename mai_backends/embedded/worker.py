@@ -61,8 +61,9 @@ def parameters(engine: Any, config: dict[str, Any]) -> Any:
     chosen = engine.CommonParams()
     chosen.model.path = config["model"]
     chosen.model_alias = {"model"}
-    chosen.n_ctx = config["context"]
-    chosen.n_parallel = 1
+    chosen.n_parallel = config.get("parallel", 1)
+    chosen.n_ctx = config["context"] * chosen.n_parallel
+    chosen.kv_unified = False
     chosen.n_batch = chosen.n_ubatch = config["batch"]
     chosen.cpuparams.n_threads = config["threads"]
     chosen.cpuparams_batch.n_threads = config["batch_threads"]
@@ -81,9 +82,12 @@ def parameters(engine: Any, config: dict[str, Any]) -> Any:
     chosen.cors_origins = "http://127.0.0.1:1"
     chosen.cors_credentials = False
     chosen.ui = False
+    if config.get("projector"):
+        chosen.mmproj.path = config["projector"]
+        chosen.mmproj_use_gpu = config["gpu_layers"] != 0
     if config.get("states"):
         chosen.slot_save_path = os.path.join(config["states"], "")
-    chosen.verbosity = 2
+    chosen.verbosity = config.get("verbosity", 2)
     return chosen
 
 

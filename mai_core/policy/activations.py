@@ -5,7 +5,7 @@ from __future__ import annotations
 from mai_core.policy.architecture import Architecture
 from mai_core.policy.models import LoadPlan
 
-__all__ = ["CELLS", "compute_bytes", "padded"]
+__all__ = ["CELLS", "buffer_bytes", "compute_bytes", "padded"]
 
 CELLS = 256
 """The engine makes caches, and what it reads of them at once, multiples of so many tokens (llama.cpp: GGML_PAD)."""
@@ -17,7 +17,13 @@ ROUNDED = 292 / 256
 
 
 def compute_bytes(model: Architecture, plan: LoadPlan, filled: int) -> int:
-    """The compute buffer for batches of a conversation of ``filled`` tokens, and the input of its matrix products.
+    """The compute buffer, and beside it the rounded input of the widest matrix product."""
+    widest = max(model.feed_forward, model.embedding, model.attention)
+    return buffer_bytes(model, plan, filled) + int(min(plan.batch, max(1, filled)) * ROUNDED * widest)
+
+
+def buffer_bytes(model: Architecture, plan: LoadPlan, filled: int) -> int:
+    """The engine's compute buffer for batches of a conversation of ``filled`` tokens.
 
     ggml keeps an activation as long as a later step reads it. Its allocator's peaks, as the engine's log told of 36
     models that were built for it (llama, qwen3moe; all exact but where its gaps happen to fit, then up to 30 % less):
@@ -42,9 +48,8 @@ def compute_bytes(model: Architecture, plan: LoadPlan, filled: int) -> int:
         mixing += read * (model.heads or max(1, model.embedding // 64))
         mask = F32
     masks = mask * (read + min(read, padded(model.sliding_window + plan.batch) if model.sliding_layers else 0))
-    widest = max(model.feed_forward, model.embedding, model.attention)
     rows = F32 * (5 * model.embedding + max(passing, mixing))
-    return int(batch * (rows + masks + ROUNDED * widest))
+    return batch * (rows + masks)
 
 
 def padded(tokens: int) -> int:

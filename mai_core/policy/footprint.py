@@ -123,14 +123,19 @@ def _vocabulary(shape: Architecture) -> int:
 
 def _checkpoints(shape: Architecture, plan: LoadPlan, filled: int) -> int:
     """What the server copies to go back to, where the cache itself forgets (server_prompt_checkpoint), in main memory:
-    the first at the end of a prompt."""
-    once = 0.0
-    for group in shape.groups:
-        once += group.count * group.state
-        if group.window:
-            cells = min(filled, padded(group.window + plan.batch))
-            once += group.count * cells * group.width * plan.kv_type.bytes_per_element
-    return int(once * plan.parallel * min(CHECKPOINTS, 1 + filled // CHECKPOINT_SPACING))
+    one at the end of a prompt and one a batch before, others in a long prompt."""
+    states = sum(group.count * group.state for group in shape.groups)
+    windows = [group for group in shape.groups if group.window]
+    if not states and not windows:
+        return 0
+    early = max(0, filled - plan.batch)
+    between = min(CHECKPOINTS - 2, filled // CHECKPOINT_SPACING)
+    copies = (1 if filled else 0) + (1 if early else 0) + between
+    size = float(copies * states)
+    for group in windows:
+        cells = min(filled, group.window) + min(early, group.window) + between * group.window
+        size += group.count * cells * group.width * plan.kv_type.bytes_per_element
+    return int(size * plan.parallel)
 
 
 def layers_on_device(model: ModelProfile, plan: LoadPlan, room: int) -> int:
