@@ -10,7 +10,8 @@ compression   that step, from trigger to target                  room       wher
 hits          what has to do with a question                     bm25       how much
 digest        a summary the loaded model writes when idle
 prompt        one valid prompt out of what a transfer chose      cut        what does not fit at all
-requests      what a person asked for that still holds           cues       the phrases that give it away
+requests      what a person asked for, and took back             cues       the phrases that give it away
+standing      what of it still holds, and how it fits
 summarise     the sentences worth keeping                        text       sentences and words
 notes         the text that stands for what is not sent          receipt    what became of every message
 """

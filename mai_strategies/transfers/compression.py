@@ -13,10 +13,10 @@ from mai_core.policy.context import ContextState
 from mai_core.policy.messages import Role
 from mai_strategies.transfers.digest import digest_lines
 from mai_strategies.transfers.hits import find
-from mai_strategies.transfers.notes import DIGEST, EXTRACTS, REQUESTS, TITLE, Extract, Notes
-from mai_strategies.transfers.prompt import SEPARATOR, Conversation, Prompt
-from mai_strategies.transfers.requests import explicit_requests
+from mai_strategies.transfers.notes import DIGEST, EXTRACTS, Extract, Notes
+from mai_strategies.transfers.prompt import Conversation, Prompt
 from mai_strategies.transfers.room import Room
+from mai_strategies.transfers.standing import Standing, fitting, size_of
 from mai_strategies.transfers.summarise import summarise
 
 __all__ = ["Compressed", "Shares", "compress"]
@@ -48,58 +48,28 @@ class Compressed:
     lost: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """Requests the last compression ``noted``, and those ``heard`` with the position of their message."""
-
-    noted: tuple[str, ...]
-    heard: tuple[tuple[int, str], ...]
-
-    @classmethod
-    def of(cls, conversation: Conversation, noted: tuple[str, ...]) -> _Standing:
-        messages = conversation.request.messages
-        return cls(
-            noted,
-            tuple(
-                (i, request)
-                for i in conversation.turns
-                if messages[i].role is Role.USER and not messages[i].pinned
-                for request in explicit_requests(messages[i].content)
-            ),
-        )
-
-    def beyond(self, sent: Sequence[int]) -> tuple[str, ...]:
-        """Those that can not be read in the turns ``sent``, each once, newest last."""
-        own = set(sent)
-        in_view = {request.casefold() for i, request in self.heard if i in own}
-        newest: dict[str, str] = {}
-        for request in (*self.noted, *(request for i, request in self.heard if i not in own)):
-            key = request.casefold()
-            newest.pop(key, None)
-            newest[key] = request
-        return tuple(request for key, request in newest.items() if key not in in_view)
-
-
 def compress(conversation: Conversation, room: Room, shares: Shares, state: ContextState | None) -> Compressed:
     """The conversation at about ``room.target``. ``state`` is what the last compression left.
 
     Raises ``ValueError`` when pinned messages leave no room for the last one.
     """
     old = Notes.parse(state.summary) if state else Notes()
-    standing, present = _Standing.of(conversation, old.requests), conversation.present
+    standing, present = Standing.of(conversation, old.requests), conversation.present
     head = conversation.head(present)
     least = head + conversation.weight(present) + conversation.joints(present)
-    if least > room.usable:
+    wanted = standing.beyond(present)
+    told = fitting(conversation, wanted, room.usable - least)
+    if least > room.usable or len(told) < len(wanted):
         return _around_a_giant(conversation, room, shares, standing, old)
 
-    # Requests matter more than meeting the target, but they may not take the window over.
-    for_requests = max(room.target - least, min(room.usable - least, room.usable // 4))
-    asked = _size(conversation, _fitting(conversation, standing.beyond(present), for_requests))
+    asked = size_of(conversation, tuple(told.values())) if told else 0
     free = max(0, room.target - least - asked)
     recent = least + int(free * shares.recent)
+    # Requests may lift a prompt above the target, as large instructions do; the last exchange is not lost to them.
+    most = room.trigger_above(least + asked)
 
     def fits(size: int, exchanges: int) -> bool:
-        return size <= recent or (exchanges == 1 and size + asked <= room.trigger)
+        return size <= recent or (exchanges == 1 and size + asked <= most)
 
     sent = conversation.suffix(fits, head)
     taken = conversation.head(sent) + conversation.weight(sent) + conversation.joints(sent)
@@ -110,14 +80,16 @@ def compress(conversation: Conversation, room: Room, shares: Shares, state: Cont
     sent = sorted({*middle, *sent})
     taken = conversation.head(sent) + conversation.weight(sent) + conversation.joints(sent)
     taken += conversation.gap * conversation.gaps(sent)
-    wanted = standing.beyond(sent)
-    requests = _fitting(conversation, wanted, for_requests)
+    requests = tuple(told[request] for request in standing.beyond(sent))
     notes = _noted(conversation, sent, requests, room.target - taken, shares, old)
     prompt = conversation.compose(sent, notes.text)
     if prompt.tokens > room.usable:
-        notes = Notes()
-        prompt = conversation.compose(sent)
-    return Compressed(prompt, sent, notes, len(wanted) - len(notes.requests))
+        # The sums are bounds for the parts, and what a tokenizer makes of the whole may be more.
+        sent, notes = list(present), Notes(tuple(told.values()), (), len(conversation.turns) - len(present))
+        prompt = conversation.compose(sent, notes.text)
+    if prompt.tokens > room.usable:
+        return _around_a_giant(conversation, room, shares, standing, old)
+    return Compressed(prompt, sent, notes, 0)
 
 
 def _relevant(conversation: Conversation, sent: Sequence[int], free: int) -> tuple[list[int], int]:
@@ -140,15 +112,21 @@ def _relevant(conversation: Conversation, sent: Sequence[int], free: int) -> tup
 
 
 def _around_a_giant(
-    conversation: Conversation, room: Room, shares: Shares, standing: _Standing, old: Notes
+    conversation: Conversation, room: Room, shares: Shares, standing: Standing, old: Notes
 ) -> Compressed:
-    """The last message alone is larger than the window: a quarter of the room for notes, what is left for it."""
+    """The last message does not fit beside what must be told: that comes first, the message gets all the rest.
+
+    What was asked for may take half of the room, so that the message is never crowded out, and other notes an eighth.
+    """
     present = conversation.present
-    share = room.beside(conversation.head(present)) // 4
-    wanted = standing.beyond(present)
-    notes = _noted(conversation, present, _fitting(conversation, wanted, share), share, shares, old)
+    free = max(0, room.usable - conversation.head(present))
+    # The part of the message that says it may be the part that is cut.
+    wanted = standing.beyond(())
+    requests = tuple(fitting(conversation, wanted, free // 2).values())
+    share = max(free // 8, size_of(conversation, requests))
+    notes = _noted(conversation, present, requests, share, shares, old)
     try:
-        sent, prompt = conversation.squeeze(room.beside, notes.text)
+        sent, prompt = conversation.squeeze(lambda head: room.usable - head, notes.text)
     except ValueError:
         notes = Notes()
         sent, prompt = conversation.squeeze(lambda head: room.usable - head)
@@ -166,7 +144,7 @@ def _noted(
     messages, count, state = conversation.request.messages, conversation.request.count, conversation.request.state
     visible = {*sent, *conversation.pinned}
     absent = [i for i in conversation.turns if i not in visible]
-    left = free - _size(conversation, requests) - count("\n" + EXTRACTS)
+    left = free - size_of(conversation, requests) - count("\n" + EXTRACTS)
     if not absent or left < WORTH_QUOTING:
         return Notes(requests, (), len(absent))
     digest = digest_lines(conversation, state, left // 2 - count("\n" + DIGEST)) if shares.digests else ()
@@ -183,21 +161,6 @@ def _noted(
             {text.casefold() for text in (*requests, *digest)},
         )
     return Notes(requests, extracts, len(absent), digest)
-
-
-def _fitting(conversation: Conversation, requests: Sequence[str], free: int) -> tuple[str, ...]:
-    """The newest of ``requests`` that fit into ``free`` tokens, in order."""
-    left, first = free - _size(conversation, ()), len(requests)
-    while first and (left := left - _line(conversation, requests[first - 1])) >= 0:
-        first -= 1
-    return tuple(requests[first:])
-
-
-def _size(conversation: Conversation, requests: Sequence[str]) -> int:
-    """Tokens of notes that hold nothing but these."""
-    request = conversation.request
-    headings = request.count(SEPARATOR + TITLE + "\n" + REQUESTS) + request.budget.per_message
-    return headings + sum(_line(conversation, text) for text in requests)
 
 
 def _line(conversation: Conversation, text: str) -> int:

@@ -22,6 +22,7 @@ __all__ = [
     "OPENINGS",
     "POLITE",
     "STANDING",
+    "TAKES_BACK",
     "VERBS",
 ]
 
@@ -40,8 +41,10 @@ def _by_first_word(*rows: tuple[str, str]) -> Mapping[str, re.Pattern[str]]:
 
 _COURTESIES = (
     "please|pls|ok(?:ay)?|and|but|also|so|oh|yes|no(?=[,.!;])|hi|hey|hello|thanks|thank you|btw|by the way|mai|first|"
-    "bitte|und|aber|danke|hallo|s'il (?:te|vous) pla[iî]t|stp|svp|et|mais|merci|bonjour|por favor|y|pero|gracias|hola|"
-    "per favore|ti prego|e|ma|grazie|ciao|mas|obrigad[oa]|ol[aá]|alsjeblieft|graag|en|maar|hoi|пожалуйста|и|но"
+    "actually|wait|sorry|hmm?|well|instead|on second thoughts?|now(?=,)|"
+    "bitte|und|aber|danke|hallo|doch|moment|eigentlich|s'il (?:te|vous) pla[iî]t|stp|svp|et|mais|merci|bonjour|"
+    "en fait|finalement|por favor|y|pero|gracias|hola|en realidad|mejor|per favore|ti prego|e|ma|grazie|ciao|anzi|"
+    "mas|obrigad[oa]|ol[aá]|na verdade|alsjeblieft|graag|en|maar|hoi|eigenlijk|toch|пожалуйста|и|но|лучше"
 )
 COURTESY = re.compile(rf"(?:(?:{_COURTESIES})\b[\s,!.:;-]*)*")
 """Fillers before the first word that counts."""
@@ -93,7 +96,26 @@ OPENINGS = _by_first_word(
     ("ensure", r"(?:that )?(?:you )?(?:always|never)\b"),
     ("don't dont", rf"(?:ever |please )?{_DO}|forget ?{_FACT}"),
     ("do must should may", rf"not (?:ever |please )?(?:{_DO}|forget ?{_FACT})"),
-    ("stop quit avoid", r"(?:us|add|call|say|apologi[sz]|ask|repeat|giv|writ|translat|mention|includ)ing\b"),
+    (
+        "stop quit avoid",
+        r"(?:us|add|call|say|apologi[sz]|ask|repeat|giv|writ|translat|mention|includ|answer|reply|respond|speak|talk|"
+        r"act|pretend|do)ing\b",
+    ),
+    # What is taken back or changed is told, too: after what it changes, so that it holds.
+    (
+        "forget ignore disregard scratch drop cancel undo",
+        rf"(?:about )?(?:what i|everything i|my|all (?:my|the|of)|the|that i|that you|(?:that|this|it|those|them)"
+        rf"(?:[,;:.] | and )|using|{_SAY}ing|calling)\b",
+    ),
+    ("no", rf"(?:need to|longer) (?:{_DO})"),
+    (
+        "you",
+        rf"(?:needn't|(?:don't|do not) (?:have|need) to) .*\b(?:any ?more|any longer|{_LANGUAGE})"
+        rf"|no longer (?:have|need) to|(?:can|may|should) {_DO}.*\b(?:again|any ?more|after all|once more)\b",
+    ),
+    ("switch change go", rf"(?:back )?to (?:{_LANGUAGE}|metric|imperial)"),
+    ("back", rf"to (?:{_LANGUAGE}|metric|imperial|normal)"),
+    ("let's", rf"(?:switch|change|go) (?:back )?to {_LANGUAGE}|(?:{_SAY}) in {_LANGUAGE}"),
     (
         "no",
         r"(?:more )?(?:emojis?|apolog\w+|bullet points?|bullets|markdown|lists|tables|small talk|disclaimers?|jargon|"
@@ -140,7 +162,10 @@ OPENINGS = _by_first_word(
     ("merk merke", r"dir\b"),
     ("merken denken vergessen", r"sie (?:sich|daran|nicht|nie)\b"),
     ("denk denke", r"daran\b"),
-    ("vergiss", r"(?:bitte )?(?:nicht|nie)\b"),
+    ("vergiss", r"(?:, )?(?:bitte )?(?:nicht|nie|dass|was ich|meine?n?|die|das(?:,| mit| und))\b"),
+    ("du", r"(?:musst|brauchst|sollst|darfst|kannst) .*\b(?:nicht (?:mehr|länger)|wieder)\b"),
+    ("wieder zurück", r"(?:auf|zu[mr]?) (?:deutsch|englisch|französisch|spanisch|italienisch|normal)\b"),
+    ("hör", r"auf\b"),
     ("behalt behalte", r"im (?:kopf|hinterkopf)\b"),
     ("beachte", r"dass\b"),
     ("nenn nenne duz duze siez sieze", r"mich\b"),
@@ -158,6 +183,10 @@ OPENINGS = _by_first_word(
     ("souviens-toi souvenez-vous rappelle-toi rappelez-vous retiens retenez appelle-moi appelez-moi", r""),
     ("tutoie-moi tutoyez-moi vouvoie-moi vouvoyez-moi", r""),
     ("garde gardez", r"à l'esprit"),
+    ("oublie oubliez", r"(?:ce que|que|ma|mes|mon|la|les)\b"),
+    ("tu vous", r"(?:peux|pouvez|n'as|n'avez|n'es) .*\b(?:à nouveau|de nouveau|plus)\b"),
+    ("arrête arrêtez cesse cessez", r"(?:de |d')"),
+    ("reviens revenez repasse repassez", r"(?:à l'|au |en )"),
     ("je", r"m'appelle\b|(?:veux|voudrais) que tu\b.*\b(?:toujours|jamais)\b"),
     ("mon", r"(?:pré)?nom est\b"),
     # Spanish
@@ -169,6 +198,10 @@ OPENINGS = _by_first_word(
     ("no", r"(?:uses|utilices|escribas|respondas|digas|menciones|vuelvas a|hables|me hables|me digas|olvides)\b"),
     ("recuerda recuerde acuérdate llámame llámeme tutéame", r""),
     ("ten tenga", r"en cuenta\b"),
+    ("olvida olvide", r"(?:lo que|que|mis?|la|las)\b"),
+    ("deja deje", r"de\b"),
+    ("ya", r"no (?:hace falta|tienes que|es necesario|me llames|respondas|contestes|uses|escribas)\b"),
+    ("vuelve vuelva", r"al? (?:español|inglés|francés|alemán|italiano|portugués)\b"),
     ("me", r"(?:llamo|chamo|chame)\b"),
     ("mi", r"nombre es\b|chiamo\b"),
     ("quiero", r"que\b.*\b(?:siempre|nunca)\b"),
@@ -177,6 +210,9 @@ OPENINGS = _by_first_word(
     ("non", r"(?:usare|scrivere|rispondere|dire|menzionare|parlare|chiamarmi|dimenticare)\b"),
     ("ricorda ricordati chiamami", r""),
     ("tieni", r"(?:presente|a mente)\b"),
+    ("dimentica dimenticati", r"(?:quello che|ciò che|che|di|il|la|le)\b"),
+    ("smetti smettila", r"(?:di|con)\b"),
+    ("torna", r"all'(?:italiano|inglese)|al (?:francese|tedesco|spagnolo)\b"),
     ("dammi", r"del (?:tu|lei)\b"),
     ("il", r"mio nome è(?!\w)"),
     # Portuguese
@@ -185,12 +221,17 @@ OPENINGS = _by_first_word(
     ("nunca sempre não", r"(?:responda|escreva|use|fale|diga|mencione|(?:se |te )?esque[çc]a)\b"),
     ("lembre lembre-se lembra-te chame-me chama-me chamo-me", r""),
     ("tenha", r"em mente\b"),
+    ("esqueça esquece", r"(?:o que|que|meu|minha|meus|minhas|as?)\b"),
+    ("pare", r"de\b"),
+    ("volte volta", r"(?:para o|ao?) (?:português|inglês|francês|alemão|espanhol|italiano)\b"),
     ("meu", r"nome é(?!\w)"),
     ("o", r"meu nome é(?!\w)"),
     # Dutch
     ("antwoord schrijf spreek praat gebruik leg wees geef", _DUTCH_WAY),
     ("onthoud", r""),
-    ("vergeet", r"(?:niet|nooit)\b"),
+    ("vergeet", r"(?:niet|nooit|wat ik|dat ik|mijn|de|het)\b"),
+    ("stop hou", r"(?:op )?met\b"),
+    ("je", r"hoeft (?:me |mij )?(?:niet|geen) (?:meer|langer)\b"),
     ("denk", r"eraan\b"),
     ("noem", r"m(?:e|ij)\b"),
     ("mijn", r"naam is\b"),
@@ -200,6 +241,9 @@ OPENINGS = _by_first_word(
     ("всегда никогда только", r"(?:не )?(?:отвечай|пиши|говори|используй)\w*"),
     ("не", r"(?:используй|пиши|забывай)\w*"),
     ("запомни запомните помни помните учти", r""),
+    ("забудь забудьте", r"(?:, )?(?:об?|про|что|мо[йюяеё]\w*)\b"),
+    ("перестань перестаньте хватит", r""),
+    ("больше", r"не\b"),
     ("называй называйте зови зовите меня", r"(?:меня|зовут)\b"),
 )
 """What must follow the first word of a sentence, and a space, to make it a standing request."""
@@ -241,12 +285,14 @@ ANYWHERE = _any(
     rf"\bplease (?:always|never) (?!{_STATEMENT})\w|\bplease remember (?:that|my|i|this)\b",
     r"(?:始终|总是|一直|务必|永远|只)(?:用|以|使用|不要|回答|称呼)(?!了)",
     r"^\W*(?:请|麻烦)?你?(?:记住|牢记|别忘了|不要忘记|不要再|永远不要|别再|用\S{1,3}[文语]回答|叫我|称呼我|我叫|我的名字)",
+    r"^\W*(?:请)?(?:忘记|忘掉)(?:我|之前|刚才)|^\W*(?:你)?(?:不用再|不必再)|改用\S{1,3}[文语]|改叫我",
+    r"もう\S*(?:なくていい|必要はない|ないでください)|(?:言った|頼んだ)こと\S*忘れて",
     r"(?:常に|いつも|必ず|絶対に).*(?:ください|下さい|して|しないで|答えて|書いて)",
     r"覚えて(?:おいて)?|忘れないで|と呼んで|語で(?:答え|返事|回答|返信|話し)|^\W*私の名前は",
 )
 """Requests that do not open their sentence, and those of languages without spaces."""
 
-HINTS = (*STANDING, "always", "never", "remember", "only", *"始总一务永只记牢忘再文语叫呼名常い必絶覚語")
+HINTS = (*STANDING, "always", "never", "remember", "only", *"始总一务永只记牢忘再文语叫呼名常い必絶覚語掉")
 """A text with none of these holds nothing that ``STANDING`` or ``ANYWHERE`` would find."""
 ASCII_HINTS = tuple(filter(str.isascii, HINTS))
 """Those an ASCII text can hold."""
@@ -272,6 +318,19 @@ VERBS = _any(
     r"antwoord|schrijf|gebruik|noem|onthoud|отвеча|писать|говорить|запомн",
 )
 """What an assistant does with words; "can you always see the moon?" asks for nothing."""
+
+TAKES_BACK = re.compile(
+    r"(?:(?:forget|scratch|cancel|undo|ignore|disregard|drop|never ?mind) (?:about )?"
+    r"(?:that|it|this|what i (?:just )?said)|"
+    r"i (?:take (?:that|it) back|didn't mean (?:that|it))|"
+    r"vergiss (?:das|es)|(?:ich )?nehme? (?:das|es) zurück|oublie(?:z)?(?: ça| cela|-le)|olvida (?:eso|esto)|olvídalo|"
+    r"dimentica(?:lo| questo| quello)|esque[çc]a isso|esquece(?: isso)?|vergeet (?:dat|het)|"
+    r"забудь(?:те)?(?: это| об этом)?|"
+    r"(?:请)?(?:忘了吧|忘掉吧|别管了|算了)|(?:それは|今のは)?忘れて(?:ください)?)"
+    r"(?:[\s,]+(?:please|again|now|then|bitte|wieder|mal|s'il (?:te|vous) plaît|por favor|per favore|alsjeblieft|maar|"
+    r"пожалуйста))*\W*"
+)
+"""A whole message that takes back what was asked for just before."""
 
 ONCE = _any(
     r"\b(?:in|for|to|from) (?:this|that|the following|the above) (?:one|sentence|function|paragraph|file|example|poem|"

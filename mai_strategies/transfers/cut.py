@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-__all__ = ["characters_for", "level", "marker", "shorten"]
+__all__ = ["characters_for", "left_out", "level", "marker", "shorten"]
 
 BEGINNING = 0.6
 """Share of what stays of a cut message that is its beginning; a question often stands at the very end."""
@@ -27,8 +27,12 @@ def shorten(text: str, size: int, characters: int) -> str:
         head = head[:space]
     if 0 <= (space := tail.find(" ")) < len(tail) * 0.2:
         tail = tail[space + 1 :]
-    left_out = max(1, size - round(size * characters / len(text)))
-    return f"{head}\n{marker(left_out)}\n{tail}"
+    return f"{head}\n{marker(left_out(text, size, characters))}\n{tail}"
+
+
+def left_out(text: str, size: int, characters: int) -> int:
+    """About how many of the ``size`` tokens of ``text`` are missing where so many of its characters stay."""
+    return max(1, size - round(size * characters / len(text))) if characters else size
 
 
 def characters_for(text: str, size: int, room: int, count: Callable[[str], int]) -> int | None:

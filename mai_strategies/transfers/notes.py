@@ -13,7 +13,8 @@ from mai_core.policy.messages import Role
 __all__ = ["Extract", "Notes"]
 
 TITLE = "Notes on {} earlier messages of this conversation."
-REQUESTS = "Asked by the person and still to be followed:"
+ASKED = "Asked by the person"
+REQUESTS = f"{ASKED}, still to be followed; where two differ, the last one holds:"
 DIGEST = "In short:"
 EXTRACTS = "Said earlier:"
 SPEAKERS = {Role.USER: "User", Role.ASSISTANT: "Assistant", Role.TOOL: "Tool"}
@@ -63,7 +64,7 @@ class Notes:
         for line in text.split("\n"):
             if not line.startswith("- "):
                 heading = line
-            elif heading == REQUESTS:
+            elif heading.startswith(ASKED):
                 requests.append(line[2:])
             elif heading == DIGEST:
                 digest.append(line[2:])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from mai_core.policy.context import Receipt
+from mai_strategies.transfers.cut import left_out
 from mai_strategies.transfers.notes import Notes
 from mai_strategies.transfers.prompt import Conversation, Prompt
 
 __all__ = ["receipt"]
-
-CUT = "the last message is larger than the window and was cut in the middle"
 
 
 def receipt(
@@ -40,7 +39,7 @@ def receipt(
             quoted = recalled.count("\n- ")
             parts.append(f"{quoted} of them quoted for this question" if quoted > 1 else "one quoted for this question")
         if prompt.cut:
-            parts.append(CUT)
+            parts.append(_cut(conversation, prompt))
         note = ", ".join(parts)
     return Receipt(
         kept=prompt.whole,
@@ -50,3 +49,13 @@ def receipt(
         tokens_saved=max(0, conversation.total - prompt.tokens),
         note=f"{note}; {remark}" if remark else note,
     )
+
+
+def _cut(conversation: Conversation, prompt: Prompt) -> str:
+    """How much of which messages was left out in their middle."""
+    messages, sizes = conversation.request.messages, conversation.request.tokens
+    total = sum(sizes[i] for i in prompt.cut)
+    missing = sum(left_out(messages[i].content, sizes[i], shown) for i, shown in prompt.cut.items())
+    is_last = set(prompt.cut) == {len(messages) - 1}
+    what = "the last message is larger than the window and was" if is_last else "what is too long was"
+    return f"{what} cut in the middle: {missing:,} of {total:,} tokens were left out"

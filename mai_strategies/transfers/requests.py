@@ -21,11 +21,12 @@ from mai_strategies.transfers.cues import (
     OPENINGS,
     POLITE,
     STANDING,
+    TAKES_BACK,
     VERBS,
 )
 from mai_strategies.transfers.text import clip, flat, sentences
 
-__all__ = ["explicit_requests"]
+__all__ = ["explicit_requests", "takes_back"]
 
 WHOLE = 200
 """Characters up to which a message with a request is kept whole: its other sentences explain the request."""
@@ -50,6 +51,8 @@ def explicit_requests(text: str) -> tuple[str, ...]:
     A short message is returned whole, of a long one the decisive sentences. Quoted text, code and the middle of
     pasted texts are not read.
     """
+    if takes_back(text):
+        return ()
     spoken = _CITED_LINE.sub("", _FENCE.sub("", text)) if "```" in text or ">" in text else text
     if len(spoken) > PASTED:
         paragraphs = [p for p in spoken.split("\n\n") if p.strip()]
@@ -78,6 +81,11 @@ def is_request(sentence: str) -> bool:
             return False
         said = _opening(asked)
     return _is_standing(said) and not ONCE.search(said)
+
+
+def takes_back(text: str) -> bool:
+    """Whether a message says nothing but that what was asked for just before shall not hold."""
+    return len(text) <= WHOLE and TAKES_BACK.fullmatch(_opening(flat(_plain(text)))) is not None
 
 
 def _may_open(sentence: str) -> bool:

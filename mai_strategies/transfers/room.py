@@ -34,12 +34,3 @@ class Room:
             return self.trigger
         above = min(base, self.usable) - self.target
         return self.trigger + (self.usable - self.trigger) * above // max(1, self.usable - self.target)
-
-    def beside(self, head: int) -> int:
-        """What a message that is cut may take beside a head of this size.
-
-        Up to the target, so that some turns follow before the next compression; up to all there is when the head
-        leaves next to nothing below the target.
-        """
-        below_target = self.target - head
-        return below_target if below_target >= self.usable // 8 else self.usable - head

@@ -76,6 +76,9 @@ def _compressed(conversation: Conversation, room: Room, shares: Shares) -> Trans
         if request.switched:
             # Otherwise the notes, made with the question in view, are enough; a new reader is shown more.
             prompt, state = _recalling(conversation, room, done.sent, prompt, state)
+        if done.lost:
+            # What the person asked for may fit beside the next message, so this prompt is not carried on.
+            state = replace(state, covered=0, kept=(), cut=())
     return _plan(conversation, prompt, state, done.notes, lost, shares)
 
 

@@ -19,7 +19,7 @@ from math import log, sqrt
 
 from mai_core.policy.messages import Role
 from mai_strategies.transfers.notes import Extract
-from mai_strategies.transfers.text import PUNCTUATION, clip, flat, sentences, stems, tokens
+from mai_strategies.transfers.text import CLIPPED, PUNCTUATION, clip, flat, sentences, stems, tokens
 
 __all__ = ["summarise"]
 
@@ -167,7 +167,7 @@ def _credited(messages: Sequence[_Passage], earlier: Sequence[Extract]) -> list[
     gone = []
     for extract in earlier:
         for sentence in sentences(extract.text):
-            place = everything.find(sentence.removesuffix(" …"))
+            place = everything.find(sentence.removesuffix(CLIPPED))
             if place < 0:
                 gone.append(_passage(0, extract.role, sentence, KNOWN))
             else:

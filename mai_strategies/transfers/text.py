@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["PUNCTUATION", "clip", "flat", "sentences", "stems", "tokens"]
+__all__ = ["CLIPPED", "PUNCTUATION", "clip", "flat", "sentences", "stems", "tokens"]
 
 PUNCTUATION = ".,;:!?…()[]{}\"'`“”„«»*_-"
 """What may cling to a word."""
+CLIPPED = " …"
+"""The end of what was longer."""
 
 _END = re.compile(r"[.!?…。！？\n]+[\"')\]]*\s*")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
@@ -51,4 +53,4 @@ def clip(text: str, length: int) -> str:
     if len(text) <= length:
         return text
     head = text[:length]
-    return (head[: head.rfind(" ")] if " " in head[length // 2 :] else head).rstrip() + " …"
+    return (head[: head.rfind(" ")] if " " in head[length // 2 :] else head).rstrip() + CLIPPED

@@ -16,6 +16,7 @@ from mai_core.policy.messages import Message, Role, ToolCall
 from mai_strategies.transfers.cut import marker
 from mai_strategies.transfers.full import Full
 from mai_strategies.transfers.hybrid import Hybrid
+from mai_strategies.transfers.notes import REQUESTS, TITLE
 from mai_strategies.transfers.prompt import LABELS, SEPARATOR
 from mai_strategies.transfers.recent import Recent
 from mai_strategies.transfers.relevance import Relevance
@@ -382,6 +383,41 @@ def test_requests_survive_every_compression(
         text = whole_text(done)
         for first, request in asked.items():
             assert first > turn or request in text
+
+
+@hybrids
+@settings(max_examples=10, deadline=None)
+@given(
+    share=st.sampled_from([0.05, 0.10, 0.20]),
+    asked=st.dictionaries(st.integers(0, 35), st.sampled_from(ASKED), min_size=1, max_size=6),
+    phrase=st.lists(phrases, min_size=5, max_size=5),
+    long=st.integers(1, 60),
+)
+def test_requests_are_sent_whenever_they_fit_beside_the_question(
+    transfer: ContextTransfer, share: float, asked: dict[int, str], phrase: list[str], long: int
+) -> None:
+    """In windows of a twentieth or a tenth of the conversation, at every turn, with the state of the turn before."""
+    count, state, messages = Counter(4), None, [Message(role=Role.SYSTEM, content="You are Mai.", pinned=True)]
+    said = [asked.get(turn, f"{turn} {phrase[turn % 5]}") for turn in range(45)]
+    said[40] = f"{phrase[0]} " * long
+    replies = [f"{turn}: {phrase[turn % 3]}. " * (turn % 7) for turn in range(45)]
+    total = sum(count(text) + 8 for text in (*said, *replies))
+    budget = ContextBudget(window=int(total * share) + 528)
+    heard: list[str] = []
+    for turn in range(45):
+        messages.append(Message(role=Role.USER, content=said[turn], id=2 * turn + 1))
+        sizes = tuple(count(m.content) for m in messages)
+        request = TransferRequest(messages=tuple(messages), tokens=sizes, budget=budget, count=count, state=state)
+        done = transfer.plan(request)
+        state = done.state
+        if turn in asked:
+            heard = [*(text for text in heard if text != asked[turn]), asked[turn]]
+        least = sum(count(f"\n- {text}") for text in heard) + count(SEPARATOR + TITLE + "\n" + REQUESTS) + 8
+        if sizes[0] + sizes[-1] + 16 + least <= budget.usable:
+            assert all(text in whole_text(done) for text in heard)
+            last_heard = [whole_text(done).rindex(text) for text in heard]
+            assert last_heard == sorted(last_heard), "what was asked for last stands last"
+        messages.append(Message(role=Role.ASSISTANT, content=replies[turn], id=2 * turn + 2))
 
 
 @hybrids

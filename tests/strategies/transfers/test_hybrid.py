@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -99,14 +100,65 @@ def test_a_request_is_noted_once_and_last_said_last() -> None:
     assert notes.index("Always answer in Dutch.") < notes.index("always answer in danish.")
 
 
+def asked_for(number: int) -> TransferPlan:
+    """The plan of a conversation with so many standing requests, in a window of a thousand tokens."""
+    texts = chatter(number + 10)
+    for k in range(0, 2 * number, 2):
+        texts[k] = f"Always answer question {k} with the word number{k}, unless it is raining in Bergen."
+    return Hybrid().plan(request(talk(*texts[:-1]), USABLE))
+
+
+def test_requests_take_the_place_of_everything_else_before_one_is_lost() -> None:
+    plan = asked_for(38)
+    assert all(f"number{k}, unless it is raining in Bergen." in joined(plan) for k in range(0, 76, 2))
+    assert "did not fit" not in plan.receipt.note
+
+
+def test_requests_that_do_not_fit_are_shortened_before_one_is_lost() -> None:
+    plan = asked_for(50)
+    assert all(f"- Always answer question {k} with" in joined(plan) for k in range(0, 100, 2))
+    assert plan.tokens <= USABLE
+    assert "did not fit" not in plan.receipt.note
+
+
 def test_too_many_requests_lose_the_oldest_and_say_so() -> None:
-    texts = chatter(60)
-    for k in range(0, 100, 2):
-        texts[k] = f"Always answer question {k} with the word number{k}."
-    plan = Hybrid().plan(request(talk(*texts[:119]), USABLE))
-    assert "number0." not in joined(plan)
-    assert "number98." in joined(plan)
+    plan = asked_for(150)
+    assert "question 0 " not in joined(plan)
+    assert "question 298 " in joined(plan)
     assert "of the oldest requests did not fit" in plan.receipt.note
+
+
+def test_what_contradicts_an_earlier_request_is_told_after_it() -> None:
+    texts = chatter(60)
+    texts[4], texts[8], texts[40] = "Call me Ann.", "Always answer in Danish.", "Call me Bob instead."
+    texts[60] = "You don't need to answer in Danish any more."
+    notes = joined(Hybrid().plan(request(talk(*texts[:119]), USABLE)))
+    order = [
+        notes.index(text) for text in ("Call me Ann.", "in Danish.", "Call me Bob instead.", "in Danish any more.")
+    ]
+    assert order == sorted(order)
+
+
+def test_a_request_is_told_after_an_older_one_it_contradicts_even_if_that_is_shown() -> None:
+    """The older stands in an exchange that has to do with the question, so it would be read last."""
+    texts = chatter(60)
+    texts[4] = "Call me Ann when we speak of the zeppelin museum in Friedrichshafen."
+    texts[40], texts[118] = "Call me Bob instead.", "What about the zeppelin museum in Friedrichshafen?"
+    plan = Hybrid().plan(request(talk(*texts[:119]), 3 * USABLE))
+    notes = plan.messages[0].content
+    assert any(m.content.endswith(texts[4]) for m in plan.messages[1:])
+    assert notes.index("Call me Ann") < notes.index("Call me Bob")
+
+
+def test_what_is_taken_back_at_once_is_gone() -> None:
+    texts = chatter(100)
+    texts[4], texts[6], texts[8] = "Always answer in Danish.", "Oh, and never use tables.", "Forget that, please."
+    first = Hybrid().plan(request(talk(*texts[:7]), 60))
+    assert "never use tables" in joined(first)
+    for known in (None, first.state):
+        plan = Hybrid().plan(request(talk(*texts[:119]), USABLE, known))
+        assert "- Always answer in Danish." in joined(plan)
+        assert "- Oh, and never use tables." not in joined(plan)
 
 
 def test_larger_window_brings_the_whole_conversation_back() -> None:
@@ -131,21 +183,43 @@ def test_smaller_window_compresses_at_once() -> None:
     assert Hybrid().plan(request(messages, 800, state)).tokens <= 0.5 * 800
 
 
-def test_giant_question_is_cut_and_stays_so() -> None:
+def number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def test_giant_question_is_cut_no_more_than_it_must_be() -> None:
     texts = chatter(20)[:8]
     giant = "Please read this. " + "lorem ipsum dolor " * 3000 + "What does it say?"
     messages = talk(*texts, giant)
     plan = Hybrid().plan(request(messages, USABLE))
-    assert plan.tokens <= 0.5 * USABLE
+    assert 0.97 * USABLE <= plan.tokens <= USABLE, "all of the window is used"
     assert plan.messages[-1].content.startswith("Please read this.")
     assert plan.messages[-1].content.endswith("What does it say?")
-    assert "cut in the middle" in plan.receipt.note
+    sent = count(plan.messages[-1].content)
+    left_out, size = map(number, re.findall(r"[\d,]+(?= of|(?= tokens were))", plan.receipt.note)[-2:])
+    assert size == count(giant)
+    assert abs(left_out - (size - sent)) <= 20
+    assert f"[... {left_out:,} tokens left out ...]" in plan.messages[-1].content
+    again = Hybrid().plan(request(messages, USABLE, plan.state))
+    assert again.messages == plan.messages, "another attempt at the same turn reads the same"
 
-    def stricter(text: str) -> int:
-        return count(text) + 3
 
-    following = Hybrid().plan(request(talk(*texts, giant, "It is Latin.", "Really?"), USABLE, plan.state, stricter))
-    assert following.messages[: len(plan.messages)] == plan.messages
+def test_what_was_asked_for_survives_beside_and_within_a_giant() -> None:
+    texts = ["Always answer in French.", "Oui.", *chatter(10)]
+    giant = "lorem ipsum dolor " * 3000 + "\n\nAlways cite the page. " + "Lorem ipsum dolor " * 60 + "What is it?"
+    plan = Hybrid().plan(request(talk(*texts, giant), 150))
+    assert plan.tokens <= 150
+    assert "Always answer in French." in joined(plan)
+    assert "Always cite the page." in joined(plan)
+
+
+def test_a_message_that_leaves_no_room_for_what_was_asked_for_gives_way() -> None:
+    asked = "From now on, answer in at most two short sentences and never use a table."
+    texts = [asked, "So be it.", *chatter(10), "lorem " * 640 + "What is it?"]
+    plan = Hybrid().plan(request(talk(*texts), USABLE))
+    assert asked in joined(plan)
+    assert "tokens left out ...]" in plan.messages[-1].content
+    assert plan.tokens >= 0.97 * USABLE
 
 
 def test_old_giant_is_summarised() -> None:

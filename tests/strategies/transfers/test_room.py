@@ -30,8 +30,3 @@ def test_thresholds_are_ordered_whatever_a_compression_reached(room: Room, base:
 def test_trigger_rises_with_what_cannot_be_compressed(room: Room, one: int, other: int) -> None:
     low, high = sorted((one, other))
     assert room.trigger_above(low) <= room.trigger_above(high)
-
-
-@given(rooms, st.integers(0, 20_000))
-def test_a_cut_message_never_gets_more_than_there_is(room: Room, head: int) -> None:
-    assert room.beside(head) <= room.usable - head

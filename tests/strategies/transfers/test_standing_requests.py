@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mai_strategies.transfers.requests import LONGEST, explicit_requests, is_request
+from mai_strategies.transfers.requests import LONGEST, explicit_requests, is_request, takes_back
 
 STANDING = [
     "Always answer in French.",
@@ -80,6 +80,27 @@ STANDING = [
     "请记住我叫小明。",
     "今後は日本語で答えてください。",
     "これを覚えておいて。",
+    "Actually, call me Bob instead.",
+    "Forget that, call me Bob.",
+    "Forget what I said about emojis.",
+    "Stop answering in French.",
+    "You don't have to answer in French any more.",
+    "You can use emojis again.",
+    "No need to answer in rhyme.",
+    "Back to English, please.",
+    "Switch to German.",
+    "Vergiss, was ich gesagt habe, antworte bitte wieder auf Deutsch.",
+    "Du musst nicht mehr auf Französisch antworten.",
+    "Oublie ce que j'ai dit sur les emojis.",
+    "Tu peux de nouveau me vouvoyer.",
+    "Olvida lo que dije de los emojis.",
+    "Vuelve al español.",
+    "Dimentica quello che ho detto.",
+    "Esqueça o que eu disse.",
+    "Vergeet wat ik zei.",
+    "Забудь, что я просил.",
+    "请忘记我说的话。",
+    "もうフランス語で答えなくていい。",
 ]
 
 PASSING = [
@@ -130,6 +151,16 @@ PASSING = [
     "Het regent altijd.",
     "Я всегда опаздываю.",
     "我总是迟到。",
+    "Forget it.",
+    "Never mind that.",
+    "Stop the timer at noon.",
+    "You can see the sea again from here.",
+    "Switch to the next chapter.",
+    "Go to sleep.",
+    "Now what?",
+    "Actually, that is always so.",
+    "Olvídalo.",
+    "Du kannst das Fenster sehen.",
     "Thanks!",
     "ok",
     "?",
@@ -194,3 +225,22 @@ def test_request_around_a_pasted_text_is_read() -> None:
 def test_a_request_has_bounds() -> None:
     (found,) = explicit_requests("Remember that " + "very " * 1000 + "important.")
     assert len(found) <= LONGEST + 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Forget that.", "Oh, scratch that, please!", "Never mind that.", "Vergiss das wieder.", "Oublie ça."),
+        *("Olvídalo.", "Dimenticalo.", "Esquece isso.", "Vergeet dat maar.", "Забудь об этом.", "算了。"),
+        "忘れてください。",
+    ],
+)
+def test_a_message_may_take_back_the_one_before(text: str) -> None:
+    assert takes_back(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Forget that it rained.", "Never mind the gap.", "That is it.", "Forget it all night"]
+)
+def test_what_only_looks_like_it_takes_nothing_back(text: str) -> None:
+    assert not takes_back(text)
