@@ -67,12 +67,12 @@ class AppleProbe:
 
 
 def default_wired_limit(total: int) -> int:
-    """Bytes the GPU may keep wired unless a person says otherwise: two thirds up to 36 GiB, three quarters above.
+    """Bytes the GPU may keep wired unless a person says otherwise: two thirds below 36 GiB, three quarters from there.
 
-    Metal tells this as ``recommendedMaxWorkingSetSize``; the shares are those llama.cpp's users report of it
-    (github.com/ggml-org/llama.cpp, discussion 2182), not documented by Apple.
+    Apple does not document it. It is what Metal's ``recommendedMaxWorkingSetSize`` was in the logs of llama.cpp's users
+    (github.com/ggml-org/llama.cpp: 2011, 1870, 3213); newer systems grant some of the smaller machines more.
     """
-    return total * 2 // 3 if total <= 36 * GIB else total * 3 // 4
+    return total * 2 // 3 if total < 36 * GIB else total * 3 // 4
 
 
 def _limit(sysctl: Sysctl) -> int:

@@ -28,9 +28,18 @@ def read_intel(card: Card, clients: Clients) -> CardMemory:
     total, free = number(card.folder / "lmem_total_bytes"), number(card.folder / "lmem_avail_bytes")
     if total is not None and free is not None:
         return CardMemory(total, total - part_free(total, free, "video memory"))
-    total = card.size("tile0/physical_vram_size_bytes") or _window(card)
+    total = _tiles(card) or _window(card)
     holders = clients.holders(card.slot)
     return CardMemory(total, part_free(total, sum(holders.values()), "video memory"), holders=holders)
+
+
+def _tiles(card: Card) -> int:
+    """Bytes of all parts of the chip, as xe tells them, in hexadecimal; some of it the firmware keeps for itself."""
+    told = [text(file) or "0" for file in card.device.glob("tile*/physical_vram_size_bytes")]
+    try:
+        return sum(int(said, 0) for said in told)
+    except ValueError:
+        raise Lie(f"physical_vram_size_bytes says {told}") from None
 
 
 def _window(card: Card) -> int:

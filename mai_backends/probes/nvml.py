@@ -139,6 +139,9 @@ class Session:
 
     def _read(self, device: Any, name: str, bus: str) -> Gpu:
         total, free = self._memory(device)
+        if total is None and "." in name:
+            # Only a whole chip can work in main memory: of a partition that tells nothing, nothing is known.
+            raise Lie("it does not tell its memory")
         busy = self._told_if_offered(self._nvml.nvmlDeviceGetUtilizationRates, device)
         if busy is not None and not 0 <= busy.gpu <= 100:
             raise Lie(f"busy for {busy.gpu} percent of the time")

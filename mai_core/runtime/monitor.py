@@ -124,7 +124,7 @@ class _Watch:
         self._clock = clock
         self._changed = threading.Condition()
         self._asked = self._answered = 0
-        self._stopped = self._late = False
+        self._stopped = self._late = self._heard = False
         self._reading: HostReading | None = None
         self._known = Known()
         self._read_at = clock()
@@ -156,7 +156,8 @@ class _Watch:
 
     def faults(self, since: float) -> tuple[str, ...]:
         with self._changed:
-            if not self._faults and self._read_at < since:
+            silent = self._read_at < since or (self._late and not self._heard)
+            if silent and not self._faults:
                 return (f"{self._probe.name}: does not answer",)
             return tuple(f"{self._probe.name}: {fault}" for fault in self._faults)
 
@@ -173,7 +174,7 @@ class _Watch:
                 self._reading, self._faults = self._smoothed(reading, now), faults
                 self._read_at = now
                 self._answered = serving
-                self._late = False
+                self._late, self._heard = False, True
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._stopped or self._asked > self._answered, timeout=self._interval)
         self._close()

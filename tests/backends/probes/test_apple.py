@@ -43,9 +43,17 @@ def test_no_more_than_main_memory_has() -> None:
     assert full.available == 0
 
 
-@pytest.mark.parametrize(("total", "limit"), [(8, 8 * 2 / 3), (36, 24), (48, 36), (128, 96)])
-def test_the_share_grows_with_the_memory(total: int, limit: float) -> None:
-    assert default_wired_limit(total * GIB) == int(limit * GIB)
+@pytest.mark.parametrize(
+    ("total", "mib"),
+    [
+        (16, 10922.67),  # github.com/abetlen/llama-cpp-python/issues/687
+        (32, 21845.34),  # github.com/ggml-org/llama.cpp/pull/2011
+        (64, 49152.00),  # github.com/ggml-org/llama.cpp/issues/1870
+        (96, 73728.00),  # github.com/ggml-org/llama.cpp/issues/3213
+    ],
+)
+def test_the_share_is_what_metal_told_on_real_machines(total: int, mib: float) -> None:
+    assert default_wired_limit(total * GIB) / 1024**2 == pytest.approx(mib, abs=0.01)
 
 
 def test_figures_that_cannot_be_read_are_a_fault() -> None:

@@ -239,6 +239,12 @@ def test_an_intel_drivers_own_figures_come_first(machine: Machine) -> None:
     assert machine.sample().faults
 
 
+def test_the_parts_of_an_intel_chip_count_together(machine: Machine) -> None:
+    tiles = {f"device/tile{number}/physical_vram_size_bytes": hex(6 * GIB) for number in (0, 1)}
+    machine.arc(window=256 * MIB, **tiles)
+    assert machine.pool().total == 12 * GIB
+
+
 def test_an_intel_card_shown_through_a_small_window_is_left_out(machine: Machine) -> None:
     machine.arc(window=256 * MIB)
     reading = machine.sample()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -106,6 +107,13 @@ def test_a_gpu_without_memory_of_its_own_shares_the_machines(
         driver.silence("gpu0", "total", "free")
     [pool] = machine.pools()
     assert (pool.kind, pool.total, pool.available, pool.label) == (PoolKind.UNIFIED, 16 * GIB, 8 * GIB, "NVIDIA GB10")
+
+
+def test_a_partition_that_tells_nothing_shares_nothing(machine: Machine, driver: World) -> None:
+    driver.card(mig=1)
+    driver.tell("gpu0.0", name="MIG 0")
+    reading = machine.probe.sample()
+    assert (reading.pools, reading.faults) == ((), ("gpu0.0: it does not tell its memory",))
 
 
 def test_no_driver_is_no_fault_and_it_is_looked_for_again(machine: Machine, driver: World) -> None:
@@ -259,9 +267,9 @@ def test_a_library_outside_of_the_linkers_path_is_found(tmp_path: Path, nvml_lib
     assert int(done.stdout) == GIB
 
 
-def test_a_driver_that_hangs_hangs_nothing_else(tmp_path: Path, driver: World, request: pytest.FixtureRequest) -> None:
-    if "python" in request.node.callspec.id:
-        pytest.skip("the compiled stand-in hangs outside of Python, as a driver does")
+@pytest.mark.parametrize("driver", ["compiled"], indirect=True)
+def test_a_driver_that_hangs_hangs_nothing_else(tmp_path: Path, driver: World) -> None:
+    """The compiled one hangs outside of Python, as a driver does."""
     machine = Machine(tmp_path)
     driver.card()
     monitor = Monitor([machine.probe], MonitorSettings(interval_seconds=0.02, probe_timeout_seconds=0.2), Limits())
@@ -300,3 +308,29 @@ def test_without_a_driver_its_library_is_not_even_imported() -> None:
     if done.stdout.strip() == "True":
         pytest.skip("there is a driver here")
     assert done.stdout.strip() == "False"
+
+
+def test_status_shows_gpus_and_names_what_is_wrong(tmp_path: Path, nvml_library: Path | None) -> None:
+    if nvml_library is None:
+        pytest.skip("no compiler here")
+    world = World(tmp_path / "world")
+    world.card(0, free=GIB)
+    world.card(1, error=LOST)
+    environment = {
+        **os.environ,
+        "NVML_WORLD": str(world.file),
+        "LD_LIBRARY_PATH": str(nvml_library.parent),
+        "MAI_HOME": str(tmp_path / "home"),
+        "MAI_STARTER__FETCH": "never",
+    }
+    command = [sys.executable, "-m", "mai_core", "status", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    pools = {pool["name"]: pool for pool in told["resources"]["hosts"][0]["pools"]}
+    assert set(pools) == {"ram", "gpu0"}
+    assert (pools["gpu0"]["total"], pools["gpu0"]["available"]) == (24 * GIB, GIB)
+    assert pools["gpu0"]["label"] == "NVIDIA GeForce RTX 4090"
+    assert pools["ram"]["use"]["anonymous"] > 0
+    [fault] = [fault for fault in told["probe_faults"] if fault.startswith("nvidia")]
+    assert fault.startswith("nvidia: gpu1: the NVIDIA driver says: GPU is lost")

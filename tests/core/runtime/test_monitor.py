@@ -82,6 +82,22 @@ def test_a_hanging_probe_is_waited_for_once_named_and_forgiven() -> None:
         monitor.close()
 
 
+def test_a_probe_that_hangs_from_the_start_is_named_as_soon_as_it_was_waited_for() -> None:
+    hanging = Hanging()
+    hanging.samples = 1
+    monitor = Monitor([hanging], MonitorSettings(interval_seconds=60.0, probe_timeout_seconds=0.05), Limits())
+    monitor.start()
+    try:
+        assert monitor.faults == (), "it may only be slow"
+        monitor.refresh()
+        assert monitor.faults == ("hanging: does not answer",)
+        hanging.let_go.set()
+        until(lambda: monitor.faults == ())
+    finally:
+        hanging.let_go.set()
+        monitor.close()
+
+
 @pytest.mark.parametrize(
     ("answer", "fault"),
     [(OSError("no such sensor"), "odd: OSError: no such sensor"), ("nonsense", "odd: answered str, not a HostReading")],
