@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from mai_core.errors import BackendUnavailable, ModelCrashed, ModelFileError, OutOfMemory
 from mai_core.plugin.interfaces import BackendContext, FetchProgress, GenerationEvent, LoadProgress
 from mai_core.policy.messages import GenerationOptions, Message
-from mai_core.policy.models import LoadedModel, LoadPlan, ModelProfile
+from mai_core.policy.models import Footprint, LoadedModel, LoadPlan, ModelProfile
 
 if TYPE_CHECKING:
     from mai_backends.embedded.instance import Instance
@@ -168,6 +168,17 @@ class EmbeddedBackend:
         """Delete a model that Mai fetched; returns the bytes freed."""
         return await self._library.remove(model)
 
+    async def measure(self, file: Path, plan: LoadPlan, *, filled: int) -> tuple[ModelProfile, Footprint]:
+        """What a file takes in memory of its own, loaded exactly by ``plan``, after a prompt of ``filled`` tokens."""
+        from mai_backends.embedded.measuring import measure
+
+        profile = await asyncio.to_thread(self.profile_of, file)
+        return profile, (await measure(profile, plan, filled=filled, silence=self._options.load_timeout)).footprint
+
+    def profile_of(self, file: Path) -> ModelProfile:
+        """The model in a file, wherever it lies. Blocks on the disk; raises ``ModelFileError``."""
+        return self._library.profile_of(file)
+
     async def close(self) -> None:
         """End every worker, also those that still load."""
         self._closed = True
@@ -220,6 +231,7 @@ class EmbeddedBackend:
             threads=plan.threads,
             batch_threads=reading,
             batch=plan.batch,
+            parallel=plan.parallel,
             # llama.cpp saves no states of a model that sees.
             states="" if projector else await self._folder_of_states(),
             projector=str(projector or ""),

@@ -79,6 +79,17 @@ class Library:
         """
         return await asyncio.to_thread(self._scan)
 
+    def profile_of(self, file: Path) -> ModelProfile:
+        """The model in a file, or in several of which it is the first, wherever they lie.
+
+        Blocks on the disk. Raises ``ModelFileError``.
+        """
+        files = files_of(file)
+        facts = read_model(files)
+        size = sum(part.stat().st_size for part in files)
+        found = Found(files=tuple(files), stem=file.stem, origin="", size=size)
+        return self._profile(key_of(file.stem), found, facts)
+
     def projector_of(self, model: ModelProfile) -> Path | None:
         """The file that lets a model of ``profiles`` see."""
         return self._eyes.get(model.location) if Capability.VISION in model.capabilities else None

@@ -36,8 +36,9 @@ Tokens a second of SmolLM2 135M with two threads, on two free cores / with one o
 class Configuration:
     """What a worker is told. The key opens its HTTP interface; it is sent over standard input alone.
 
-    ``states`` is the folder its engine may write states of conversations to; empty for none. ``projector`` is the file
-    that lets the model see.
+    ``parallel`` conversations have ``context`` tokens each. ``states`` is the folder its engine may write states of
+    conversations to; empty for none. ``projector`` is the file that lets the model see. ``verbosity`` 2 has it tell of
+    failures, 4 of every buffer it makes.
     """
 
     model: str
@@ -47,8 +48,10 @@ class Configuration:
     threads: int
     batch_threads: int
     batch: int
+    parallel: int = 1
     states: str = ""
     projector: str = ""
+    verbosity: int = 2
     api_key: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
 

@@ -61,8 +61,9 @@ def parameters(engine: Any, config: dict[str, Any]) -> Any:
     chosen = engine.CommonParams()
     chosen.model.path = config["model"]
     chosen.model_alias = {"model"}
-    chosen.n_ctx = config["context"]
-    chosen.n_parallel = 1
+    chosen.n_parallel = config.get("parallel", 1)
+    chosen.n_ctx = config["context"] * chosen.n_parallel
+    chosen.kv_unified = False
     chosen.n_batch = chosen.n_ubatch = config["batch"]
     chosen.cpuparams.n_threads = config["threads"]
     chosen.cpuparams_batch.n_threads = config["batch_threads"]
@@ -86,7 +87,7 @@ def parameters(engine: Any, config: dict[str, Any]) -> Any:
         chosen.mmproj_use_gpu = config["gpu_layers"] != 0
     if config.get("states"):
         chosen.slot_save_path = os.path.join(config["states"], "")
-    chosen.verbosity = 2
+    chosen.verbosity = config.get("verbosity", 2)
     return chosen
 
 
