@@ -15,7 +15,7 @@ import pytest
 from mai_backends.probes.stillness import LOOKS, PAGES
 from mai_backends.probes.system import SystemProbe
 from mai_core.plugin.interfaces import ProbeContext
-from mai_core.policy.resources import HostReading, MemoryPool, MemoryUse
+from mai_core.policy.resources import Battery, HostReading, MemoryPool, MemoryUse
 
 KIB = 1024
 GIB = 1024**3
@@ -220,3 +220,26 @@ def test_elsewhere_memory_is_what_psutil_tells(
     assert (pool.total, pool.available) == (memory["total"], memory["available"])
     assert (reading.swap_total, reading.swap_free) == (swap["total"], swap["free"])
     assert reading.faults == ()
+
+
+@pytest.mark.parametrize(
+    ("told", "battery", "faults"),
+    [
+        (None, None, 0),
+        (SimpleNamespace(percent=37.0, power_plugged=False), Battery(0.37, False), 0),
+        (SimpleNamespace(percent=100.0, power_plugged=True), Battery(1.0, True), 0),
+        (SimpleNamespace(percent=37.0, power_plugged=None), None, 0),
+        (SimpleNamespace(percent=370.0, power_plugged=True), None, 1),
+        (SimpleNamespace(percent=float("nan"), power_plugged=True), None, 1),
+    ],
+)
+def test_the_battery_is_what_psutil_tells(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    told: SimpleNamespace | None,
+    battery: Battery | None,
+    faults: int,
+) -> None:
+    monkeypatch.setattr(psutil, "sensors_battery", lambda: told, raising=False)
+    reading = Machine(tmp_path).probe.sample()
+    assert (reading.battery, len(reading.faults)) == (battery, faults)
