@@ -17,7 +17,7 @@ MIB = 1024**2
 LIMIT = 256 * MIB
 TAKEN = 64 * MIB
 INSIDE = f"""
-import json, sys
+import json, mmap, os, sys, tempfile
 from mai_backends.probes.system import SystemProbe
 from mai_core.plugin.interfaces import ProbeContext
 probe = SystemProbe(ProbeContext(name="system"))
@@ -26,7 +26,15 @@ pools = [probe.sample().pools[0]]
 block = bytearray({TAKEN})
 block[::4096] = b"x" * len(block[::4096])
 pools.append(probe.sample().pools[0])
-print(json.dumps([(p.total, p.available, p.limited_by) for p in pools]))
+with tempfile.TemporaryFile(dir=sys.argv[1]) as file:
+    file.write(b"x" * {TAKEN})
+    file.flush()
+    os.fsync(file.fileno())
+    weights = mmap.mmap(file.fileno(), {TAKEN}, prot=mmap.PROT_READ)
+    for _ in range(3):
+        sum(weights[::4096])
+    pools.append(probe.sample().pools[0])
+print(json.dumps([(p.total, p.available, p.limited_by, p.use.anonymous, p.use.file_backed) for p in pools]))
 """
 
 
@@ -60,10 +68,14 @@ def group() -> Iterator[Path]:
         folder.rmdir()
 
 
-def test_the_groups_limit_and_what_is_taken_of_it_are_seen(group: Path) -> None:
+def test_the_groups_limit_and_what_is_taken_of_it_are_seen(group: Path, tmp_path: Path) -> None:
     root = str(Path(mai_backends.__file__).parent.parent)
     inside = subprocess.Popen(
-        [sys.executable, "-c", INSIDE], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", INSIDE, str(tmp_path)],
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         (group / "cgroup.procs").write_text(str(inside.pid))
@@ -71,7 +83,10 @@ def test_the_groups_limit_and_what_is_taken_of_it_are_seen(group: Path) -> None:
     finally:
         inside.kill()
         inside.wait()
-    (total, before, by), (_, after, _) = json.loads(said)
+    (total, before, by, own, _), (_, after, _, owned, files), (_, mapped, _, _, cached) = json.loads(said)
     assert (total, by) == (LIMIT, "cgroup")
     assert before <= LIMIT
     assert before - after == pytest.approx(TAKEN, rel=0.15)
+    assert owned - own == pytest.approx(TAKEN, rel=0.15)
+    assert cached - files == pytest.approx(TAKEN, rel=0.15), "the file's pages are the group's"
+    assert after - mapped < TAKEN // 8, "and are given up to whoever needs them, though they are in use"
