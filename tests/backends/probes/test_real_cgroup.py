@@ -32,7 +32,7 @@ with tempfile.TemporaryFile(dir=sys.argv[1]) as file:
     os.fsync(file.fileno())
     weights = mmap.mmap(file.fileno(), {TAKEN}, prot=mmap.PROT_READ)
     for _ in range(3):
-        sum(weights[::4096])
+        sum(weights[::4096]), os.pread(file.fileno(), {TAKEN}, 0)
     pools.append(probe.sample().pools[0])
 print(json.dumps([(p.total, p.available, p.limited_by, p.use.anonymous, p.use.file_backed) for p in pools]))
 """
