@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
+from mai_core.plugin.interfaces import ContextTransfer
 from mai_core.policy.context import Receipt, SummaryWanted, TransferPlan, TransferRequest
 from mai_core.policy.messages import Message, Role, ToolCall
 from mai_core.policy.models import LoadedModel, LoadPlan
@@ -17,6 +18,9 @@ from mai_core.runtime.prompting import Prompter
 from mai_core.runtime.store import Store
 from mai_core.settings.model import ContextSettings
 from mai_core.testing.backend import FakeBackend, FakeModel
+from mai_strategies.transfers.hybrid import Hybrid
+from mai_strategies.transfers.recent import Recent
+from tests.pictures import image
 
 MODEL = FakeModel.named("small")
 
@@ -127,3 +131,31 @@ async def test_a_look_ahead_wants_nothing(store: Store) -> None:
     name = said(store, user("Hi"))
     prompter, _ = await prompted(store, name, Watching(), keep=False)
     assert prompter.wanted(name, "small") is None
+
+
+@pytest.mark.parametrize("transfer", [Hybrid(), Recent()])
+@pytest.mark.parametrize("window", [1024, 2048, 8192])
+async def test_the_image_of_the_question_is_shown_however_much_is_left_out(
+    store: Store, transfer: ContextTransfer, window: int
+) -> None:
+    old = [
+        replace(user(f"{n}: " + "what do you see here? " * 20), images=(image(f"{n}.png"),))
+        if n % 2 == 0
+        else reply("I see a cat. " * 20)
+        for n in range(40)
+    ]
+    asked = replace(user("and in this one?"), images=(image("now.png", 900, 900),))
+    name = said(store, *old, asked)
+    backend = FakeBackend.of(MODEL)
+    instance = await backend.load(MODEL.profile, LoadPlan(context=window))
+    for sees in (True, False):
+        prompter = Prompter(transfer, ContextSettings(), store, sees=lambda key, sees=sees: sees)  # type: ignore[misc]
+        plan = await prompter.prompt(name, store.conversation(name).messages, instance, backend)
+        shown = [one.name for message in plan.messages for one in message.images]
+        assert shown[-1:] == ["now.png"] * sees
+        assert plan.messages[-1].content == ("and in this one?" if sees else "[image: now.png]\nand in this one?")
+        assert all(not message.images or message.role is Role.USER for message in plan.messages)
+        told = "in words for want of room" if sees else "in words: small cannot see"
+        assert told in plan.receipt.note
+        again = await prompter.prompt(name, store.conversation(name).messages, instance, backend)
+        assert again.messages == plan.messages, "another attempt at the same turn"
