@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["REACH", "loop_start"]
+__all__ = ["REACH", "before_loop", "loop_start"]
 
 ANCHOR = 24
 REACH = 8192
@@ -19,9 +19,17 @@ CODE = (8, 800)
 FEW_WORDS = (16, 800)
 NO_WORDS = (16, 2000)
 
+# Rounds in which everything but a count is the same: of sentences, and of one or two words in a numbered list.
+COUNTED = (10, 400)
+COUNTED_ITEMS = (32, 300)
+COUNTED_REACH = 4096
+
 LONGEST_REST = 200
 LONGEST_WORD = 40
-_SENTENCE_END = re.compile(r"[.!?…](?=\s)|(?=\n)")
+_SENTENCE_END = re.compile(r"(?<!\n0)[.!?…](?=\s)|(?=\n)")
+_NUMBER = re.compile(r"\d{1,9}")
+_CLAUSE = re.compile(r"(?:[^\W\d_]+,? ){3}[^\W\d_]+")
+_LIST_ITEM = re.compile(r"\n[ \t]*(?:[-*] )?0[.)] ")
 _WORD = re.compile(r"[^\W\d_]{2,}|[^\W\d_](?![^\W\d_])")
 _CODE_LINE = re.compile(r"^\s*[|<{}\[(]|(?:[|>{}\[\]();]|[\"'\d\])},],)\s*$", re.MULTILINE)
 
@@ -34,8 +42,28 @@ def loop_start(text: str) -> int | None:
     A loop is the same passage many times in a row to the very end. How many depends on what it says: four rounds and
     240 characters of prose; more of code, tables and data, whose lines may well be equal; still more of one or two
     words (laughter), and of what has no words (rules of dashes, rows of zeros, encoded bytes). Shorter repetition is
-    style. Looks at the last ``REACH`` characters.
+    style. Where nothing differs but numbers that count up, it is a loop, too: of sentences after ten rounds, of items
+    in a list after 32; code, tables and data are not. Looks at the last ``REACH`` characters, for those at the last
+    half of them.
     """
+    exact = _exact(text)
+    return exact if exact is not None else _counted(text)
+
+
+def before_loop(text: str, second: int) -> int:
+    """Where to go on from without a loop whose second round begins at ``second``: the last sentence end before it.
+
+    A model that reads the first round falls into the loop again far more often than one that reads nothing of it. The
+    first round is looked for by the words the second begins with; 0 where no sentence ends before it.
+    """
+    plain = _NUMBER.sub(lambda number: "0" * len(number[0]), text)
+    begins = plain[second : second + ANCHOR]
+    first = plain.find(begins, 0, second + len(begins) - 1) if begins.strip() else -1
+    ends = [end.end() for end in _SENTENCE_END.finditer(text, 0, (second if first < 0 else first) + 1)]
+    return len(text[: ends[-1]].rstrip()) if ends else 0
+
+
+def _exact(text: str) -> int | None:
     if len(text) <= ANCHOR + PROSE[1]:
         return None
     anchor, before_all = text[-ANCHOR:], max(0, len(text) - REACH)
@@ -52,6 +80,52 @@ def loop_start(text: str) -> int | None:
             return _start_of(text, period)
         shortest = shortest or period
     return None
+
+
+def _counted(text: str) -> int | None:
+    """Where the second round begins of a loop that counts its rounds."""
+    begun = len(text) - len(text.rstrip("0123456789"))
+    text = text[: len(text) - begun]  # the last number may still grow
+    offset = max(0, len(text) - COUNTED_REACH)
+    tail = text[offset:]
+    plain, numbers = _NUMBER.subn("0", tail)
+    if numbers < COUNTED[0] or len(plain) <= ANCHOR + COUNTED_ITEMS[1] or text.count("```") % 2:
+        return None
+    end, shortest = len(plain) - 1, 0
+    for _ in range(MOST_PERIODS):
+        before = plain.rfind(plain[-ANCHOR:], 0, end)
+        if before < 0:
+            return None
+        end, period = before + ANCHOR - 1, len(plain) - ANCHOR - before
+        if (shortest and period % shortest == 0) or not _repeats(plain, period, COUNTED):
+            continue
+        shortest = shortest or period
+        least = _least_counted(plain[-period:] + plain[-2 * period : -period])
+        if least and _repeats(plain, period, least):
+            found = _NUMBER.findall(tail)
+            if _counts_up(found, plain, period, least):
+                start = _start_of(plain, period)
+                return offset + start + sum(len(number) - 1 for number in found[: plain.count("0", 0, start)])
+    return None
+
+
+def _least_counted(rounds: str) -> tuple[int, int] | None:
+    """The rounds and characters two rounds, without their numbers, stand for; None where counting is their style."""
+    if _CODE_LINE.search(rounds):
+        return None
+    if _CLAUSE.search(rounds):
+        return COUNTED
+    is_item = _LIST_ITEM.search(rounds) and rounds.count("0") == 2 and _WORD.search(rounds)
+    return COUNTED_ITEMS if is_item else None
+
+
+def _counts_up(numbers: list[str], plain: str, period: int, least: tuple[int, int]) -> bool:
+    """Whether each number of a round is the same in all rounds, or one more than in the round before, as one is."""
+    each = plain.count("0", len(plain) - period)
+    rounds = max(least[0], -(-least[1] // period))
+    values = [int(number) for number in numbers[len(numbers) - each * rounds :]]
+    columns = [{b - a for a, b in zip(values[k::each], values[k + each :: each], strict=False)} for k in range(each)]
+    return {1} in columns and all(column in ({0}, {1}) for column in columns)
 
 
 def _start_of(text: str, period: int) -> int:

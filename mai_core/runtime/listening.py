@@ -21,7 +21,7 @@ from mai_core.policy.messages import (
     Usage,
 )
 from mai_core.policy.models import LoadedModel
-from mai_core.policy.repetition import loop_start
+from mai_core.policy.repetition import before_loop, loop_start
 from mai_core.policy.seam import Seam
 from mai_core.policy.selection import Candidate, Decision
 from mai_core.policy.struggle import Struggle, StruggleWatch, patience, quicker, surer
@@ -194,9 +194,11 @@ class Listening:
         return False
 
     def _looped(self, turn: AnswerInProgress, attempt: Attempt, start: int) -> bool:
-        """Keep a loop's first round. Raises ``ModelStruggles`` when another model goes on from there."""
-        turn.retract(start)
-        if turn.chain.heirs(attempt, Struggle.LOOPED):
+        """Keep a loop's first round, or nothing of it when another model goes on: that raises ``ModelStruggles``."""
+        heirs = turn.chain.heirs(attempt, Struggle.LOOPED)
+        # What was said before it is left in any case: it is the answer if nobody else gives one.
+        turn.retract((before_loop(turn.answer.text, start) if heirs else 0) or start)
+        if heirs:
             turn.whole = StopReason.REPEATED, attempt.key
             raise ModelStruggles(f"{attempt.key} went round in circles", Struggle.LOOPED)
         turn.answer.stop = StopReason.REPEATED

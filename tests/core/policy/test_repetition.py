@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mai_core.policy.repetition import REACH, loop_start
+from mai_core.policy.repetition import REACH, before_loop, loop_start
 
 BEFORE = "The story begins with a knight who rode north until the road ended. "
 WORD = st.text("abcdefghijkl", min_size=1, max_size=8)
@@ -63,7 +63,60 @@ def test_what_has_no_words_is_cut_where_its_first_round_ends() -> None:
     assert loop_start(passage * 20) == len(passage)
 
 
+COUNTED = {
+    "steps": "".join(f"Step {n}: Check the wires and make sure they are connected.\n" for n in range(1, 40)),
+    "list": "".join(f"{n}. Make sure that the water is hot.\n" for n in range(1, 60)),
+    "items": "Words that mean good:\n" + "".join(f'- {n}. "beautiful"\n' for n in range(1, 90)),
+    "paragraphs": "".join(
+        f"**Clause {n}.** The tenant shall pay the rent on day 3 of each month.\n\nSee clause {n + 1} for more.\n\n"
+        for n in range(1, 30)
+    ),
+    "in one line": "".join(f"On day {n} the knight rode on to the next village. " for n in range(1, 40)),
+}
+
+
+@pytest.mark.parametrize("text", COUNTED.values(), ids=COUNTED.keys())
+def test_a_loop_that_counts_its_rounds_is_a_loop(text: str) -> None:
+    starts = [loop_start(BEFORE + text[:end]) for end in range(0, len(text), 64)]
+    first = next(start for start in starts if start is not None)
+    told = (BEFORE + text)[:first]
+    assert len(told) < len(BEFORE) + 160, "one round, and a sentence at most"
+    assert told == told.rstrip("0123456789")
+    assert sum(start is not None for start in starts) > len(starts) / 4
+
+
+@pytest.mark.parametrize("passage", ["I am here to help you. ", "he rode to the hill and then to the sea and so on, "])
+def test_who_goes_on_reads_nothing_of_a_loop(passage: str) -> None:
+    text = BEFORE + passage * 40
+    start = loop_start(text)
+    assert start is not None
+    assert text[: before_loop(text, start)] == BEFORE.rstrip()
+
+
+@pytest.mark.parametrize("text", COUNTED.values(), ids=COUNTED.keys())
+def test_who_goes_on_reads_nothing_of_a_loop_that_counts(text: str) -> None:
+    start = loop_start(BEFORE + text)
+    assert start is not None
+    assert before_loop(BEFORE + text, start) <= len(BEFORE) + len("Words that mean good:\n") + 16
+
+
 STYLE = {
+    "counting down": "".join(
+        f"{n} green bottles hanging on the wall, {n} green bottles hanging on the wall. And if one fell, there were\n"
+        for n in range(99, 40, -1)
+    ),
+    "log": "".join(
+        f"2026-03-01 12:00:{n:02} INFO request {n} was served by the cache in {n * n % 97} ms\n" for n in range(60)
+    ),
+    "times table": "".join(f"The product of 7 and {n} is then {7 * n}.\n" for n in range(1, 60)),
+    "steps that differ": "".join(
+        f"Step {n}: Turn the {['red', 'green', 'blue', 'black', 'white'][n % 5]} screw by {n * 15 % 360} degrees.\n"
+        for n in range(40)
+    ),
+    "yaml": "".join(f"- id: {n}\n  name: user{n}\n  active: true\n" for n in range(60)),
+    "csv": "id,name,mail\n" + "".join(f"{n},Ann,ann@example.com\n" for n in range(60)),
+    "fenced log": "```\n" + "".join(f"request {n} was served by the cache\n" for n in range(60)),
+    "twenty fruits": "".join(f"{n}. Grape\n" for n in range(1, 21)),
     "short": "Yes.",
     "said thrice": BEFORE * 3,
     "round": "Row, row, row your boat, gently down the stream. " * 3,

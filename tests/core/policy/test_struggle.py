@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +51,8 @@ def test_a_loop_is_found_and_its_first_round_stays(reply: dict[str, Any]) -> Non
     assert start is not None
     kept, loop = text[:start], text[start:]
     assert 200 < len(loop) < 1400, "soon enough"
-    assert loop.strip()[:12] in kept, "nothing but repetition is left out"
+    said, again = (re.sub(r"\d+", "0", part) for part in (kept, loop))
+    assert again.strip()[:12] in said, "nothing but repetition is left out"
 
 
 @pytest.mark.parametrize("reply", of("unsure"))

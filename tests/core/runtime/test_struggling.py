@@ -66,8 +66,7 @@ async def test_a_loop_is_taken_back_and_the_next_model_goes_on(tmp_path: Path) -
         events = await events_of(mai, "go on")
         reply = replied(events)
         assert reply.text == screen(events)
-        assert reply.text.count("I am here to help you.") <= 2
-        assert reply.text.endswith("And so on after: to help you.")
+        assert reply.text == "It begins well. And so on after: begins well.", "nothing of the loop is left to fall into"
         assert (reply.message.model, reply.message.stop) == ("spare", StopReason.STOP)
         assert reply.message.earlier == ("looper",)
         assert struggles(events) == [("looper", "looped", "spare")]
@@ -112,7 +111,7 @@ async def test_what_was_said_before_the_loop_is_an_answer_when_all_others_fail(t
         events = await events_of(mai, "go on")
         reply = replied(events)
         assert (reply.message.model, reply.message.stop) == ("looper", StopReason.REPEATED)
-        assert reply.text.startswith("It begins well. I am here")
+        assert reply.text == "It begins well."
         assert [following for *_, following in handovers(events)] == ["broken", None]
 
 
