@@ -14,8 +14,10 @@ __all__ = ["Clients"]
 
 DEVICES = "/dev/dri/"
 FRESH_SECONDS = 10.0
+"""Between two looks through all open files: with some ten thousand of them, one takes a tenth of a second."""
+SAME_SECONDS = 1.0
 MOVED = 32 * 1024**2
-"""Bytes by which a card's own figure has to move for its programs to be asked again before that."""
+"""Bytes by which a card's own figure has to move for what its programs held before to be forgotten."""
 _UNITS = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 # Memory of the card itself is the region vram (amdgpu), vram0 (xe) or local0 (i915).
 _SIZE = re.compile(r"^drm-(resident|memory|total)-(?:vram|local)\d*:\s*(\d+)\s*(\w*)$", re.MULTILINE)
@@ -24,7 +26,7 @@ _BEST = ("resident", "memory", "total")
 
 
 class Clients:
-    """The programs that have a GPU open. Looking through all open files takes milliseconds, so it is not done often."""
+    """The programs that have a GPU open."""
 
     def __init__(self, proc: Path, clock: Callable[[], float]) -> None:
         self._proc = proc
@@ -36,15 +38,16 @@ class Clients:
     def holders(self, slot: str, used: int | None = None) -> Mapping[int, int]:
         """Bytes held on the card at ``slot`` by process; ``used`` is the card's own figure, where it has one.
 
-        With it, programs are asked only when that figure moved: what they hold and it belong together.
+        With it, what is told was told of that figure: nothing, from when it moves until programs are asked again.
         """
         now = self._clock()
-        stale = self._looked_at is None or now - self._looked_at >= FRESH_SECONDS
-        if used is not None:
-            stale = abs(used - self._used.get(slot, -MOVED)) >= MOVED
-        if stale:
-            self._held, self._looked_at = self._look(), now
-        if used is not None and stale:
+        age = float("inf") if self._looked_at is None else now - self._looked_at
+        moved = used is None or abs(used - self._used.get(slot, -MOVED)) >= MOVED
+        if moved and age >= FRESH_SECONDS:
+            self._held, self._looked_at, age = self._look(), now, 0.0
+        if used is not None and moved:
+            if age >= SAME_SECONDS:
+                return {}
             self._used[slot] = used
         return self._held.get(slot, {})
 

@@ -210,7 +210,21 @@ def test_who_holds_an_amd_card_is_asked_when_its_figure_moves(machine: Machine) 
     machine.clock.advance(2 * FRESH_SECONDS)
     assert machine.pool().held_by == held
     machine.write("drm/card0/device/mem_info_vram_used", f"{4 * GIB}\n")
-    assert machine.pool().held_by == (held[0], Holder(9, GIB, "late"), held[1])
+    held = (held[0], Holder(9, GIB, "late"), held[1])
+    assert machine.pool().held_by == held
+    machine.clock.advance(FRESH_SECONDS / 2)
+    machine.write("drm/card0/device/mem_info_vram_used", f"{5 * GIB}\n")
+    assert machine.pool().held_by == (), "who holds that much is not known, and not looked for so soon"
+    machine.clock.advance(FRESH_SECONDS / 2)
+    assert machine.pool().held_by == held
+
+
+def test_one_look_serves_all_cards(machine: Machine) -> None:
+    machine.amd(0, slot="0000:03:00.0")
+    machine.amd(1, slot="0000:0c:00.0")
+    slots = "0000:03:00.0", "0000:0c:00.0"
+    machine.program(7, "ollama", *(client(slot, 1, "drm-memory-vram:\t1 GiB") for slot in slots))
+    assert [pool.held_by for pool in machine.sample().pools] == [(Holder(7, GIB, "ollama"),)] * 2
 
 
 @pytest.mark.parametrize("driver", ["xe", "i915"])
