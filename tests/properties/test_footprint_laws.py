@@ -205,6 +205,8 @@ def test_a_plan_fits_every_pool_with_its_headroom(
         return
     assert fits(planned.footprint, machine, wants)
     assert planned.footprint.ram <= ram - 2 * GIB
+    if kind is PoolKind.UNIFIED:
+        assert planned.footprint.total <= ram - 2 * GIB, "what a GPU takes of shared memory is gone from main memory"
     for index, size in enumerate(sizes):
         assert planned.footprint.devices.get(f"gpu{index}", 0) <= max(0, size - 2 * GIB)
     assert planned.plan.context <= wants.context
@@ -234,3 +236,23 @@ def test_a_limit_on_private_memory_is_kept_apart_from_mapped_weights() -> None:
     wants = Wants(context=4096, headroom_min=0, headroom=0.0)
     assert plan_load(model, Host(pools=(pool,)), wants) is not None
     assert plan_load(model, Host(pools=(replace(pool, anonymous=GIB),)), wants) is None
+
+
+def test_what_a_gpu_takes_of_shared_memory_is_gone_from_main_memory() -> None:
+    shape = Architecture(
+        name="llama",
+        groups=(LayerGroup(30, 512, 512),),
+        order=(0,) * 30,
+        embedding=2048,
+        feed_forward=8192,
+        vocabulary=32_000,
+        weights=WeightBytes(input=64 * MIB, layers=(100 * MIB,) * 30, output=64 * MIB),
+    )
+    model = ModelProfile(
+        key="m", backend="b", location="m", size_bytes=3 * GIB, max_context=4096, architecture=shape
+    )  # fmt: skip
+    wants = Wants(context=4096, minimum=4096, kv_types=(KvType.F16,))
+    own, shared = (host(4 * GIB, 24 * GIB, kind=kind) for kind in (PoolKind.DEVICE, PoolKind.UNIFIED))
+    assert plan_load(model, own, wants) is not None
+    assert plan_load(model, shared, wants) is None
+    assert plan_load(model, host(8 * GIB, 24 * GIB, kind=PoolKind.UNIFIED), wants) is not None
