@@ -11,9 +11,11 @@ import pytest
 from gguf_writer import F32, LLAMA, TENSORS, gguf, tiny
 from loopback import Loopback, loopback_server
 
+from mai_backends.embedded.ahead import look_ahead
 from mai_backends.embedded.library import Library
 from mai_backends.embedded.sources import Access
 from mai_backends.embedded.sources.hub import HubFile, choose, from_page
+from mai_backends.transport import Patience
 from mai_core.errors import ChecksumMismatch, FetchError, Offline
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -193,3 +195,36 @@ def test_pages_of_the_hub(home: Path) -> None:
     assert from_page("https://huggingface.co/o/n/blob/main/a.gguf?download=true", access) == "hf:o/n/a.gguf"
     assert from_page("https://example.com/o/n/blob/main/a.gguf", access) is None
     assert from_page("https://huggingface.co/o/n/blob/other/a.gguf", access) is None
+
+
+@pytest.fixture
+def access(server: Loopback, tmp_path: Path) -> Access:
+    return Access(environment={"HF_ENDPOINT": server.url, "HF_TOKEN": "hf_secret"}, home=tmp_path)
+
+
+async def test_a_model_of_the_hub_is_looked_into_before_it_is_fetched(hub: Hub, access: Access) -> None:
+    hub.repository("owner/Name-GGUF", FILES)
+    found = await look_ahead("hf:owner/Name-GGUF", access, Patience())
+    assert (found.filename, found.size, found.facts.name) == ("Name-Q4_K_M.gguf", len(Q4), "q4")
+    (asked,) = hub.server.asked(f"/owner/Name-GGUF/resolve/{COMMIT}/Name-Q4_K_M.gguf")
+    assert asked["authorization"] == "Bearer hf_secret"
+    assert asked["range"].startswith("bytes=0-")
+
+
+async def test_all_parts_of_a_split_model_are_looked_into(hub: Hub, access: Access) -> None:
+    split = [{**LLAMA, "split.no": 0, "split.count": 2}, {"split.no": 1, "split.count": 2}]
+    parts = [gguf(metadata, rows) for metadata, rows in zip(split, (TENSORS, (("more", (64,), F32),)), strict=True)]
+    hub.repository("owner/Big-GGUF", {f"Big-Q8_0-0000{n + 1}-of-00002.gguf": part for n, part in enumerate(parts)})
+    found = await look_ahead("hf:owner/Big-GGUF:Q8_0", access, Patience())
+    assert (found.filename, found.size) == ("Big-Q8_0-00001-of-00002.gguf", sum(map(len, parts)))
+    assert found.facts.parameters == 1600 + 64
+
+
+async def test_what_the_hub_does_not_have_cannot_be_looked_into(hub: Hub, access: Access) -> None:
+    hub.repository("owner/Name-GGUF", {"Name-Q8_0.gguf": b"<!doctype html>"})
+    with pytest.raises(FetchError, match="no usable model"):
+        await look_ahead("hf:owner/Name-GGUF", access, Patience())
+    with pytest.raises(FetchError, match="no Q2_K file"):
+        await look_ahead("hf:owner/Name-GGUF:Q2_K", access, Patience())
+    with pytest.raises(FetchError, match="there is no file"):
+        await look_ahead("/nowhere/x.gguf", access, Patience())

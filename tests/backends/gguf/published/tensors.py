@@ -318,26 +318,65 @@ def granite_hybrid(made: Table, config: Config, index: int) -> None:
     experts(made, config, index)
 
 
-def qwen3next(made: Table, config: Config, index: int) -> None:
-    """Every fourth layer attends, its queries with a gate each; the others are gated delta nets of 32 heads."""
-    made.norm(f"blk.{index}.attn_norm", config.width)
-    if (index + 1) % 4 == 0:
-        queries, keys = config.heads * config.of_head, config.kv_heads * config.of_head
-        made.matrix(f"blk.{index}.attn_q", config.width, 2 * queries)
-        made.matrix(f"blk.{index}.attn_k", config.width, keys)
-        made.matrix(f"blk.{index}.attn_v", config.width, keys)
-        made.matrix(f"blk.{index}.attn_output", queries, config.width)
-        made.norm(f"blk.{index}.attn_q_norm", config.of_head)
-        made.norm(f"blk.{index}.attn_k_norm", config.of_head)
-    else:
-        mixed = config.inner + 2 * 16 * config.state
+def gated_attention(made: Table, config: Config, index: int) -> None:
+    """Each query with a gate."""
+    queries, keys = config.heads * config.of_head, config.kv_heads * config.of_head
+    made.matrix(f"blk.{index}.attn_q", config.width, 2 * queries)
+    made.matrix(f"blk.{index}.attn_k", config.width, keys)
+    made.matrix(f"blk.{index}.attn_v", config.width, keys)
+    made.matrix(f"blk.{index}.attn_output", queries, config.width)
+    made.norm(f"blk.{index}.attn_q_norm", config.of_head)
+    made.norm(f"blk.{index}.attn_k_norm", config.of_head)
+
+
+def delta_net(made: Table, config: Config, index: int, *, fused: bool) -> None:
+    """A gated delta net of 16 groups, its projections in two matrices or in four."""
+    mixed = config.inner + 2 * 16 * config.state
+    if fused:
         made.matrix(f"blk.{index}.ssm_in", config.width, mixed + config.inner)
         made.matrix(f"blk.{index}.ssm_ba", config.width, 2 * config.steps)
-        made.plain(f"blk.{index}.ssm_conv1d.weight", 4, mixed)
-        made.plain(f"blk.{index}.ssm_dt.bias", config.steps)
-        made.plain(f"blk.{index}.ssm_a", config.steps)
-        made.norm(f"blk.{index}.ssm_norm", config.state)
-        made.matrix(f"blk.{index}.ssm_out", config.inner, config.width)
+    else:
+        made.matrix(f"blk.{index}.attn_qkv", config.width, mixed)
+        made.matrix(f"blk.{index}.attn_gate", config.width, config.inner)
+        made.matrix(f"blk.{index}.ssm_beta", config.width, config.steps)
+        made.matrix(f"blk.{index}.ssm_alpha", config.width, config.steps)
+    made.plain(f"blk.{index}.ssm_conv1d.weight", 4, mixed)
+    made.plain(f"blk.{index}.ssm_dt.bias", config.steps)
+    made.plain(f"blk.{index}.ssm_a", config.steps)
+    made.norm(f"blk.{index}.ssm_norm", config.state)
+    made.matrix(f"blk.{index}.ssm_out", config.inner, config.width)
+
+
+def qwen3next(made: Table, config: Config, index: int) -> None:
+    """Every fourth layer attends."""
+    made.norm(f"blk.{index}.attn_norm", config.width)
+    if (index + 1) % 4 == 0:
+        gated_attention(made, config, index)
+    else:
+        delta_net(made, config, index, fused=True)
     made.norm(f"blk.{index}.post_attention_norm", config.width)
     experts(made, config, index)
     made.plain(f"blk.{index}.ffn_gate_inp_shexp.weight", config.width)
+
+
+def qwen35(made: Table, config: Config, index: int) -> None:
+    made.norm(f"blk.{index}.attn_norm", config.width)
+    if (index + 1) % 4 == 0:
+        gated_attention(made, config, index)
+    else:
+        delta_net(made, config, index, fused=False)
+    made.norm(f"blk.{index}.post_attention_norm", config.width)
+    gated(made, config.width, config.feed, index)
+
+
+def lfm2(made: Table, config: Config, index: int) -> None:
+    """Short convolutions over three tokens, and some attention between them."""
+    made.norm(f"blk.{index}.attn_norm", config.width)
+    if index in config.attentive:
+        attention(made, config, index, norms=True)
+    else:
+        made.plain(f"blk.{index}.shortconv.conv.weight", 3, config.width)
+        made.matrix(f"blk.{index}.shortconv.in_proj", config.width, 3 * config.width)
+        made.matrix(f"blk.{index}.shortconv.out_proj", config.width, config.width)
+    made.norm(f"blk.{index}.ffn_norm", config.width)
+    gated(made, config.width, config.feed, index)
