@@ -82,6 +82,7 @@ class EmbeddedBackend:
     async def loaded(self) -> Sequence[LoadedModel]:
         """Every model of this process with the memory it takes. Workers that died are forgotten here."""
         instances = dict(self._instances)
+        await asyncio.gather(*(instance.measured() for instance in instances.values()))
         alive = [model for instance in instances.values() if (model := instance.describe()) is not None]
         for name in instances.keys() - {model.instance for model in alive}:
             if (gone := self._instances.pop(name, None)) is not None:
@@ -260,6 +261,7 @@ class EmbeddedBackend:
             backend=self.name,
             plan=plan,
             footprint=footprint,
+            measured=True,
             host=self.host,
             pid=process.pid,
         )

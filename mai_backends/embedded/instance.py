@@ -104,6 +104,11 @@ class Instance:
             await self._keeping.end()
         await self._client.aclose()
 
+    async def measured(self) -> None:
+        """Wait for a look at its memory that is under way: what it takes grows with what it reads."""
+        if self._measuring is not None:
+            await asyncio.wait([self._measuring])
+
     async def _measure(self) -> None:
         if (footprint := await self._process.footprint()) is not None:
             self._loaded = replace(self._loaded, footprint=footprint)

@@ -118,7 +118,7 @@ def _turn(decision: Decision) -> Table:
 _COLUMNS: Mapping[str, Callable[[Candidate], str]] = {
     "Quality": lambda c: f"{c.quality:.2f}",
     "Wait": lambda c: seconds(c.wait_seconds),
-    "Memory": lambda c: size(c.footprint.total),
+    "Memory": lambda c: f"{size(c.footprint.total)}{f' ±{c.error:.1%}' if c.basis is not None else ''}",
     "Speed": lambda c: f"{c.tokens_per_second:.0f}/s",
     "Load": lambda c: seconds(c.load_seconds),
     "Read": lambda c: seconds(c.prefill_seconds),

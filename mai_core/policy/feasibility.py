@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from mai_core.policy.exclusion import exclusion, is_pinned, lost, rejected
 from mai_core.policy.footprint import predict_footprint
 from mai_core.policy.ladder import plans, rung_of
+from mai_core.policy.learning import Estimate
 from mai_core.policy.models import Footprint, KvType, LoadedModel, LoadPlan, ModelProfile
 from mai_core.policy.quality import expected_quality
 from mai_core.policy.resources import Host, MemoryPool
@@ -40,6 +41,7 @@ class _Fit:
     rung: Rung
     spare: float
     wanted: int
+    estimate: Estimate | None = None
     resident: bool = False
     reloads: bool = False
     better: LoadPlan | None = None
@@ -126,14 +128,14 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
             return replace(kept, better=_better(model, instance, wanted, host, pool, situation))
         elif instance.asked is not None and instance.asked.context >= wanted:
             return kept
-    footprint = Footprint()
-    for plan, rung in plans(model, wanted, min(situation.limits.minimum, wanted), room):
-        footprint = predict_footprint(model, plan, device=room.device)
-        spare = room.spare(footprint)
+    footprint, corrections = Footprint(), situation.corrections(model)
+    for plan, rung in plans(model, wanted, min(situation.limits.minimum, wanted), room, corrections.stretch):
+        estimate = corrections.estimate(predict_footprint(model, plan, device=room.device))
+        footprint, spare = estimate.upper, room.spare(estimate.upper)
         if kept is not None and plan.context <= kept.plan.context and spare >= 0.0:
             break
         if spare >= (0.0 if kept is None else situation.limits.spare):
-            return _Fit(plan, footprint, rung, spare, wanted, reloads=kept is not None)
+            return _Fit(plan, estimate.footprint, rung, spare, wanted, estimate, reloads=kept is not None)
     needs = f"needs {_gib(footprint.ram)} of {_where(pool.name, host)} at its smallest"
     rejection = rejected(
         model,
@@ -182,7 +184,7 @@ def _better(
         return None
     room = room_for(model, host, pool, replace(situation, loaded=(instance,)))
     full, _ = next(plans(model, max(wanted, instance.plan.context), situation.limits.minimum, room))
-    spare = room.spare(predict_footprint(model, full, device=room.device))
+    spare = room.spare(situation.corrections(model).estimate(predict_footprint(model, full, device=room.device)).upper)
     return full if spare >= situation.limits.spare and not (instance.asked or instance.plan).serves(full) else None
 
 
@@ -195,14 +197,15 @@ def _slow_fit(model: ModelProfile, situation: Situation) -> _Fit | None:
     host = situation.snapshot.host(model.host)
     minimum, wanted = (min(most, model.max_context) for most in (situation.limits.minimum, situation.limits.window))
     plan = LoadPlan(context=minimum, kv_type=KvType.Q8_0, batch=128)
-    footprint = predict_footprint(model, plan)
+    estimate = situation.corrections(model).estimate(predict_footprint(model, plan))
+    footprint = estimate.footprint
     if host is None or host.ram is None:
-        return _Fit(plan, footprint, Rung.SLOW, 0.0, wanted)
+        return _Fit(plan, footprint, Rung.SLOW, 0.0, wanted, estimate)
     limits = replace(situation.limits, headroom=0.0, headroom_min=0)
     room = room_for(model, host, host.ram, replace(situation, limits=limits))
     if footprint.anonymous > room.ram:
         return None
-    return _Fit(plan, footprint, Rung.SLOW, room.spare(footprint), wanted)
+    return _Fit(plan, footprint, Rung.SLOW, room.spare(footprint), wanted, estimate)
 
 
 def _candidate(model: ModelProfile, fit: _Fit, situation: Situation) -> Candidate:
@@ -240,6 +243,8 @@ def _candidate(model: ModelProfile, fit: _Fit, situation: Situation) -> Candidat
         wanted=fit.wanted,
         reloads=fit.reloads,
         better=fit.better,
+        error=fit.estimate.error if fit.estimate else 0.0,
+        basis=fit.estimate.basis if fit.estimate else None,
         is_loaded=fit.resident,
         is_remote=model.remote,
     )

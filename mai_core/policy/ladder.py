@@ -12,11 +12,14 @@ from mai_core.policy.selection import Rung
 __all__ = ["plans", "rung_of", "rung_words", "rungs_of"]
 
 
-def plans(model: ModelProfile, wanted: int, minimum: int, room: Room) -> Iterator[tuple[LoadPlan, Rung]]:
+def plans(
+    model: ModelProfile, wanted: int, minimum: int, room: Room, stretch: float = 1.0
+) -> Iterator[tuple[LoadPlan, Rung]]:
     """Ways to load ``model``, best first: the wanted context, smaller ones by halves, then each with a quantised cache.
 
     Where the host has a device they put all layers on it, and as many as it holds come last, the rest in main memory;
-    the fewest are none. Elsewhere that is left to the backend.
+    the fewest are none. Elsewhere that is left to the backend. ``stretch`` is what a device has to have free for a
+    predicted byte.
     """
     contexts = [wanted]
     while contexts[-1] > minimum:
@@ -32,7 +35,7 @@ def plans(model: ModelProfile, wanted: int, minimum: int, room: Room) -> Iterato
     for kv_type in (KvType.F16, KvType.Q8_0):
         for context in contexts:
             plan = LoadPlan(context=context, kv_type=kv_type)
-            if (held := layers_on_device(model, plan, room.on_device)) >= 0:
+            if (held := layers_on_device(model, plan, int(room.on_device / stretch))) >= 0:
                 yield LoadPlan(context=context, kv_type=kv_type, gpu_layers=held), Rung.PARTIAL_OFFLOAD
 
 

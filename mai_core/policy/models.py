@@ -212,6 +212,7 @@ class LoadedModel:
 
     ``expires_in`` is the seconds of idleness after which its engine unloads it by itself; None when it does not.
     ``asked`` is the plan it was loaded by, of which its engine may have kept less: asking again would give the same.
+    ``measured`` when its footprint was, and not told by an engine that predicts it, too.
     """
 
     instance: str
@@ -225,6 +226,7 @@ class LoadedModel:
     pid: int | None = None
     expires_in: float | None = None
     asked: LoadPlan | None = None
+    measured: bool = False
 
 
 @dataclass(frozen=True, slots=True)

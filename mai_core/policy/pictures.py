@@ -1,7 +1,7 @@
 """What the bytes of an image say of themselves: told by the bytes, whatever a file is called.
 
-PNG (ISO/IEC 15948), JPEG (ITU-T T.81), GIF (version 89a) and WebP (RFC 9649). Every engine takes the first two; one that
-does not take the others says so, and another model is asked.
+PNG (ISO/IEC 15948), JPEG (ITU-T T.81), GIF (version 89a) and WebP (RFC 9649). Every engine takes the first two; one
+that does not take the others says so, and another model is asked.
 """
 
 from __future__ import annotations

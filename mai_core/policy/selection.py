@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from mai_core.policy.features import TaskFeatures
+from mai_core.policy.learning import Basis
 from mai_core.policy.models import Footprint, LoadPlan, Tier
 
 __all__ = [
@@ -51,6 +52,7 @@ class Candidate:
     wanted              tokens of context it would have if memory were no matter; 0 where others loaded it
     reloads             it is in memory, with less than ``plan``: that instance leaves for this one
     better              how it could be loaded instead by now, with nobody else leaving; for when it is idle
+    error, basis        of a predicted footprint, the relative error (one standard deviation) and how it is known
     """
 
     key: str
@@ -74,6 +76,8 @@ class Candidate:
     wanted: int = 0
     reloads: bool = False
     better: LoadPlan | None = None
+    error: float = 0.0
+    basis: Basis | None = None
     is_loaded: bool = False
     is_remote: bool = False
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.health import Breaker
+from mai_core.policy.learning import Corrections, Learned
 from mai_core.policy.models import LoadedModel, ModelProfile, Promise
 from mai_core.policy.resources import ResourceSnapshot
 from mai_core.policy.speed import MeasuredSpeed, Speed, expected_speed
@@ -63,6 +64,7 @@ class Situation:
     pinned_on  backends that had the pinned model when it was pinned
     history    the switches and reloads of the last hour that made somebody wait, on the clock of the snapshot
     read       tokens of this conversation that a model's engine holds or will find again, by key, where that is known
+    learned    how far predictions of memory were off on this machine; ``engines`` tells the kind of each backend
     """
 
     models: tuple[ModelProfile, ...]
@@ -82,6 +84,12 @@ class Situation:
     pinned_on: tuple[str, ...] = ()
     history: tuple[Switch, ...] = ()
     read: Mapping[str, int] = field(default_factory=dict)
+    learned: Learned = field(default_factory=Learned)
+    engines: Mapping[str, str] = field(default_factory=dict)
+
+    def corrections(self, model: ModelProfile) -> Corrections:
+        """What predictions of the memory ``model`` takes are to be corrected by."""
+        return self.learned.of(model, self.engines.get(model.backend, model.backend))
 
     def speed(self, model: ModelProfile) -> Speed:
         """How fast ``model`` is on its host now, as measured or expected."""

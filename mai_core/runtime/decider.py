@@ -20,6 +20,7 @@ from mai_core.policy.stability import StabilityRules, Switch, paid_switch
 from mai_core.runtime.breakers import Breakers
 from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.monitor import Monitor
+from mai_core.runtime.observing import Observing
 from mai_core.runtime.pool import Pool
 from mai_core.runtime.store import Store
 
@@ -37,6 +38,7 @@ class Decider:
         monitor: Monitor,
         strategies: StrategyRunner,
         store: Store,
+        observing: Observing,
         limits: Limits,
         rules: StabilityRules,
         arbiter: str,
@@ -47,6 +49,7 @@ class Decider:
         self._monitor = monitor
         self._strategies = strategies
         self._store = store
+        self._observing = observing
         self._limits = limits
         self._rules = rules
         self._arbiter = arbiter
@@ -84,6 +87,8 @@ class Decider:
             remedies=self._catalog.remedies,
             pinned_on=pinned_on,
             history=self._history,
+            learned=await self._observing.learned(),
+            engines=self._observing.engines,
             read=self._pool.read(conversation) if conversation else {},
         )
 

@@ -29,6 +29,7 @@ from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.decider import Decider
 from mai_core.runtime.manager import ModelManager
 from mai_core.runtime.monitor import Monitor
+from mai_core.runtime.observing import Observing
 from mai_core.runtime.pool import Pool
 from mai_core.runtime.presence import Presence, ProcessState, others
 from mai_core.runtime.prompting import Prompter
@@ -73,10 +74,12 @@ class AsyncMai:
         self._monitor = Monitor(parts.probes, settings.monitor, limits)
         self._catalog = Catalog(parts.backends, known)
         self._recorder = Recorder(store, self._catalog, registry)
+        self._observing = Observing(store, parts.backends)
         self._pool = Pool(
             parts.backends,
             snapshot=lambda: asyncio.to_thread(self._monitor.refresh),
             limits=limits,
+            predict=self._observing.predict,
             own=self._catalog.own,
             known_as=self._catalog.known_as,
             on_load=self._recorder.loaded,
@@ -90,6 +93,7 @@ class AsyncMai:
             monitor=self._monitor,
             strategies=parts.strategies,
             store=store,
+            observing=self._observing,
             limits=limits,
             rules=rules,
             arbiter=settings.selection.arbiter,
@@ -389,10 +393,18 @@ class AsyncMai:
                 seconds=seconds,
             )
             await asyncio.to_thread(self._recorder.measured, reply)
+            await self._observe(written.model)
             self._recorder.tell(previous, reply)
             if self._lasting:
                 self._in_background(self.prepare())
             return reply
+
+    async def _observe(self, key: str) -> None:
+        """Learn from what the model that answered takes by now."""
+        model = next((m for m in self._catalog.models if m.key == key), None)
+        if model is not None:
+            for loaded, filled in await self._pool.filled(model):
+                await self._observing.observe(model, loaded, filled)
 
     def _features(
         self, asked: Message, before: Sequence[Message], options: GenerationOptions | None = None

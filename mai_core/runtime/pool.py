@@ -68,8 +68,8 @@ class Pool:
     """Models in memory, over all backends.
 
     A backend may know a model by another key than the rest of Mai does: ``own`` gives a model as its backend lists it,
-    ``known_as`` a loaded one under the key it has here. What is idle for ``idle_seconds`` is unloaded; 0 keeps it.
-    ``clock`` counts seconds and never goes back.
+    ``known_as`` a loaded one under the key it has here. ``predict`` tells what a load will take. What is idle for
+    ``idle_seconds`` is unloaded; 0 keeps it. ``clock`` counts seconds and never goes back.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class Pool:
         *,
         snapshot: Callable[[], Awaitable[ResourceSnapshot]],
         limits: Limits,
+        predict: Callable[[ModelProfile, LoadPlan], Footprint] = predict_footprint,
         own: Callable[[ModelProfile], ModelProfile] = lambda model: model,
         known_as: Callable[[LoadedModel], LoadedModel] = lambda loaded: loaded,
         on_load: Callable[[LoadRecord], None] = lambda record: None,
@@ -86,6 +87,7 @@ class Pool:
     ) -> None:
         self._backends = backends
         self._residents = Residents(backends)
+        self._predict = predict
         self._own = own
         self._known_as = known_as
         self._on_load = on_load
@@ -122,8 +124,15 @@ class Pool:
     def has_read(self, model: str, conversation: str, tokens: int) -> None:
         """Take note that a model has read so much of a conversation."""
         for slot in self._table.usable:
-            if slot.model == model and slot.conversation == conversation:
-                slot.read = tokens
+            if slot.model == model:
+                slot.filled = max(slot.filled, tokens)
+                if slot.conversation == conversation:
+                    slot.read = tokens
+
+    async def filled(self, model: ModelProfile) -> tuple[tuple[LoadedModel, int], ...]:
+        """Every instance of a model as it is now, with the tokens of the longest conversation it has answered in."""
+        self._believe(await self._residents.surely_of(model.backend), (model.backend,))
+        return tuple((slot.instance, slot.filled) for slot in self._table.usable if slot.is_of(model))
 
     async def checkpoint(self, model: str, reading: float) -> None:
         """Have saved what an idle model, at so many tokens a second, would be long in reading after a crash."""
@@ -249,7 +258,7 @@ class Pool:
             self._release(slot)
 
     def _begin(self, model: ModelProfile, plan: LoadPlan) -> Slot:
-        slot = Slot.reserved(model, plan, predict_footprint(model, plan))
+        slot = Slot.reserved(model, plan, self._predict(model, plan))
         self._table.loads[model.key] = slot
         slot.task = asyncio.create_task(self._load(slot, model))
         # Not at the end of the coroutine: one that is cancelled before its first step never gets there.

@@ -67,6 +67,7 @@ class Slot:
     ending        its load is being cancelled, nobody joins it any more
     conversation  what its engine read last, and ``read`` tokens of it; empty when nobody knows
     heat          how much it was used, at the turn ``warmed``
+    filled        tokens of the longest conversation it has answered in
     asked         the plan it was loaded by; ``plan`` is what its engine made of it
     """
 
@@ -86,6 +87,7 @@ class Slot:
     listeners: list[Callable[[float], None]] = field(default_factory=list)
     conversation: str = ""
     read: int = 0
+    filled: int = 0
     load_seconds: float = 0.0
     idle_since: float = 0.0
     heat: float = 0.0

@@ -36,7 +36,7 @@ class FakeModel:
 
     reply             what it answers: a text, or a function of the messages
     load_seconds      until it is loaded; ``prefill_seconds`` to the first token, ``token_seconds`` between tokens
-    size              bytes it takes when loaded; its file's size when left out
+    size              bytes it takes when loaded; its file's size when left out. ``measured`` when that teaches anything
     load_failures     raised by the coming loads, one each; the loads after succeed. A failure that lasts: repeat it
     failures          raised instead of token N of a reply, counting from 0, in every reply
     silent_at         the token before which it falls silent, until the deadline of the options passes
@@ -50,6 +50,7 @@ class FakeModel:
     prefill_seconds: float = 0.0
     token_seconds: float = 0.0
     size: int | None = None
+    measured: bool = False
     load_failures: list[BackendError] = field(default_factory=list)
     failures: dict[int, BackendError] = field(default_factory=dict)
     silent_at: int | None = None
@@ -172,7 +173,13 @@ class FakeBackend:
             self.machine.free(name)
             raise
         loaded = LoadedModel(
-            instance=name, key=model.key, backend=self.name, plan=plan, footprint=Footprint(size), host=self.host
+            instance=name,
+            key=model.key,
+            backend=self.name,
+            plan=plan,
+            footprint=Footprint(size),
+            host=self.host,
+            measured=script.measured,
         )
         self._instances[name] = _Instance(loaded, script)
         return loaded

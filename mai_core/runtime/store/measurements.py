@@ -10,6 +10,7 @@ from collections import defaultdict
 from statistics import median
 from typing import Any, NamedTuple
 
+from mai_core.policy.learning import Observation
 from mai_core.policy.messages import Usage
 from mai_core.policy.models import Footprint
 from mai_core.policy.speed import MeasuredSpeed
@@ -63,6 +64,32 @@ class Measurements(Database):
             observed=encode(observed),
             seconds=seconds,
         )
+
+    def record_footprint(self, observation: Observation) -> None:
+        """Remember what a model in memory was predicted to take, and what it took."""
+        self._append_row(
+            "footprints",
+            host=observation.host,
+            engine=observation.engine,
+            architecture=observation.architecture,
+            backend=observation.backend,
+            model=observation.model,
+            predicted=encode(observation.predicted),
+            observed=encode(observation.observed),
+        )
+
+    def observations(self, limit: int) -> list[Observation]:
+        """The newest observations of footprints, newest first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT host, engine, architecture, backend, model, predicted, observed "
+                "FROM footprints ORDER BY id DESC LIMIT ?",
+                (limit,),
+            ).fetchall()
+        return [
+            Observation(host, engine, architecture, backend, model, decode(Footprint, was), decode(Footprint, found))
+            for host, engine, architecture, backend, model, was, found in rows
+        ]
 
     def record_reply(self, *, key: str, backend: str, usage: Usage, first_token_seconds: float) -> None:
         """Remember what a reply took."""

@@ -114,6 +114,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX message_images_by_image ON message_images (image)",
     ),
+    (
+        # ``predicted`` and ``observed`` are footprints of one moment, as JSON.
+        """
+        CREATE TABLE footprints (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            made REAL NOT NULL,
+            host TEXT NOT NULL,
+            engine TEXT NOT NULL,
+            architecture TEXT NOT NULL,
+            backend TEXT NOT NULL,
+            model TEXT NOT NULL,
+            predicted TEXT NOT NULL,
+            observed TEXT NOT NULL
+        )
+        """,
+    ),
 )
 
 
