@@ -91,14 +91,14 @@ def _virtual_memory() -> Any:
 def _kernel() -> Sysctl:
     import ctypes
 
-    library = ctypes.CDLL(None)
+    ask = ctypes.CDLL(None).sysctlbyname
 
     def raw(name: str) -> bytes | None:
-        size = ctypes.c_size_t(0)
-        if library.sysctlbyname(name.encode(), None, ctypes.byref(size), None, 0):
+        size, nothing = ctypes.c_size_t(0), ctypes.c_size_t(0)
+        if ask(name.encode(), None, ctypes.byref(size), None, nothing):
             return None
         buffer = ctypes.create_string_buffer(size.value)
-        if library.sysctlbyname(name.encode(), buffer, ctypes.byref(size), None, 0):
+        if ask(name.encode(), buffer, ctypes.byref(size), None, nothing):
             return None
         return buffer.raw[: size.value]
 

@@ -6,14 +6,14 @@ import ctypes
 from pathlib import Path
 
 import pytest
-from nvml_library import PythonLibrary, World, compiled
+from nvml_library import SONAME, PythonLibrary, World, compiled
 
 from mai_backends.probes import nvml
 
 
 @pytest.fixture(scope="session")
 def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    return compiled(tmp_path_factory.mktemp("nvml"))
+    return compiled("nvml.c", tmp_path_factory.mktemp("nvml") / SONAME)
 
 
 @pytest.fixture(params=["compiled", "python"])

@@ -11,29 +11,27 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["GIB", "PythonLibrary", "World", "compiled"]
+__all__ = ["GIB", "SONAME", "PythonLibrary", "World", "compiled"]
 
 GIB = 1024**3
 SONAME = "libnvidia-ml.so.1"
+"""The name the dynamic linker and pynvml look for."""
 NOT_SUPPORTED, NOT_FOUND, TOO_SMALL, NOT_LOADED, UNINITIALISED = 3, 6, 7, 9, 1
 
 
-def compiled(folder: Path) -> Path | None:
-    """The stand-in as a shared library; None without a compiler."""
+def compiled(source: str, made: Path) -> Path | None:
+    """A stand-in beside this file as a shared library; None without a compiler, or where those are made otherwise."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
+    if compiler is None or sys.platform != "linux":
         return None
-    made = folder / SONAME
-    source = Path(__file__).with_name("nvml.c")
-    subprocess.run(
-        [compiler, "-Wall", "-Werror", "-shared", "-fPIC", f"-Wl,-soname,{SONAME}", "-o", str(made), str(source)],
-        check=True,
-        timeout=60,
-    )
+    named = f"-Wl,-soname,{made.name}"
+    command = [compiler, "-Wall", "-Werror", "-shared", "-fPIC", named, "-o", str(made)]
+    subprocess.run([*command, str(Path(__file__).with_name(source))], check=True, timeout=60)
     return made
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from nvml_library import compiled
 
+from mai_backends.probes import apple
 from mai_backends.probes.apple import AppleProbe, Sysctl, default_wired_limit
 from mai_core.plugin.interfaces import ProbeContext
 from mai_core.policy.resources import HostReading, MemoryPool, PoolKind
@@ -54,6 +59,18 @@ def test_no_more_than_main_memory_has() -> None:
 )
 def test_the_share_is_what_metal_told_on_real_machines(total: int, mib: float) -> None:
     assert default_wired_limit(total * GIB) / 1024**2 == pytest.approx(mib, abs=0.01)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="there the call is real")
+def test_the_kernels_call_is_made_as_it_wants_to_be(tmp_path: Path) -> None:
+    library = compiled("sysctl.c", tmp_path / "libmai-test-sysctl.so")
+    if library is None:
+        pytest.skip("no compiler here")
+    ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+    memory = SimpleNamespace(total=64 * GIB, available=60 * GIB, wired=2 * GIB)
+    made = AppleProbe(ProbeContext(name="apple"), sysctl=apple._kernel, memory=lambda: memory)
+    [pool] = made.sample().pools
+    assert (pool.total, pool.available, pool.label) == (56 * GIB, 54 * GIB, "Apple M2 Max")
 
 
 def test_figures_that_cannot_be_read_are_a_fault() -> None:
