@@ -60,10 +60,10 @@ Parsing = Generator[Need, bytes, Header]
 def parse(name: str, size: int | None, *, strict: bool = True, remedy: str = "fetch it again or remove it") -> Parsing:
     """Parse a file of ``size`` bytes, None when that is unknown; ``name`` and ``remedy`` are for messages.
 
-    Not strict, arrays of tokens are not walked through but left by the next thing that looks like a key,
-    which is found ten times as fast. Such a reading also asks that the tensors take up the file to the
-    last byte; who had it refused asks again strictly. A file can be made that passes and that an engine reads
-    differently: it lies about itself then, which it could have done without.
+    Not strict, arrays of tokens are not walked through but left by the next thing that looks like a key, which is found
+    ten times as fast. Such a reading also asks that the tensors take up the file to the last byte; who had it refused
+    asks again strictly. A file can be made that passes and that an engine reads differently: it lies about itself then,
+    which it could have done without.
 
     Raises ``ModelFileError`` for whatever is not a header and the tensors it lists, all of them within the file.
     """
@@ -133,8 +133,8 @@ class _Parser:
             self._order, self._forms = "big", {}
             version = int.from_bytes(version.to_bytes(4, "little"), "big")
         if version not in (2, 3):
-            # Version 1 counted in 32 bits; no engine reads it any more.
-            self._fail(f"has GGUF version {version}, not 2 or 3")
+            # Version 1 counted in 32 bits and was out of use within weeks.
+            self._fail(f"is of GGUF version {version}; engines read 2 and 3")
         tensors, pairs = self._numbers("QQ")
         for count, limit, what in ((tensors, _MAX_TENSORS, "tensors"), (pairs, _MAX_PAIRS, "metadata entries")):
             if count > limit:

@@ -1,11 +1,11 @@
 """The header of a GGUF file on a server: whether a model fits is known before it is fetched.
 
-The file is asked for by range and read as it arrives, and reading stops where the header does: 2 to 13 MB for the
-vocabularies of today, not the whole file, from servers that know no ranges either.
+The file is asked for by range and read as it arrives, and reading stops where the header does: after 2 to 13 MB for
+the vocabularies of today, not the whole file, also from servers that know no ranges.
 
-No library does this: huggingface_hub asks the hub for a repository's architecture and number of parameters, which
-says nothing of one file's tensors; the ``gguf`` package maps a local file and makes an object of every token, which
-takes it seconds where stepping over them takes milliseconds.
+No library does this. huggingface_hub has the hub tell a repository's architecture and number of parameters, which says
+nothing of one file's tensors. The ``gguf`` package maps a local file and makes an object of every token: 2.5 to 18
+seconds for headers that take 5 to 15 milliseconds here.
 """
 
 from __future__ import annotations
