@@ -37,10 +37,11 @@ _KINDS = {"code": _CODE, "tool-use": _CODE, "math": _FIGURES, "reasoning": _FIGU
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A message by its position, and how much it has to do with the question."""
+    """A message by its position, and how much it has to do with the question; nothing but its kind if ``by_kind``."""
 
     index: int
     score: float
+    by_kind: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,19 @@ def find(conversation: Conversation, among: Sequence[int]) -> Hits:
 
     hits = [Hit(i, worth(i, score)) for i, score in scores if score >= LEAST]
     least = BESIDE_THE_BEST * max((hit.score for hit in hits), default=0.0)
-    best = sorted((hit for hit in hits if hit.score >= least), key=lambda hit: (-hit.score, -hit.index))
-    return Hits(tuple(best[:MOST]), matcher)
+    best = sorted((hit for hit in hits if hit.score >= least), key=lambda hit: (-hit.score, -hit.index))[:MOST]
+    newest_of_kind = _newest_of_kind(conversation, kind, among) if kind is not None else None
+    if newest_of_kind is not None and all(hit.index != newest_of_kind for hit in best):
+        best.append(Hit(newest_of_kind, 0.0, by_kind=True))
+    return Hits(tuple(best), matcher)
+
+
+def _newest_of_kind(conversation: Conversation, kind: re.Pattern[str], among: Sequence[int]) -> int | None:
+    """What another model takes over to work on, where the question need not name it: "Now write a test for it"."""
+    messages, hidden = conversation.request.messages, set(among)
+    of_kind = (i for i in reversed(conversation.turns[:-1]) if kind.search(messages[i].content))
+    newest = next(of_kind, None)
+    return newest if newest in hidden else None
 
 
 Scored = tuple[list[tuple[int, float]], Matcher]

@@ -22,6 +22,8 @@ __all__ = ["HEADING", "recall"]
 HEADING = "From earlier in this conversation:"
 LONGEST = 280
 """Characters of a sentence that are quoted."""
+LONGEST_WORK = 1600
+"""Characters of the work another model takes over that are quoted."""
 READ = 60_000
 """Characters of one message that are read."""
 BESIDE_THE_BEST = 0.5
@@ -83,6 +85,10 @@ def _passages(conversation: Conversation, hits: Hits, share: float) -> Iterator[
     messages, best = conversation.request.messages, hits.found[0].score if hits.found else 1.0
     found = []
     for hit in hits.found:
+        if hit.by_kind:
+            # Code and calculations lose their meaning with their line breaks.
+            found.append(_Passage(hit.index, 0, clip(messages[hit.index].content.strip(), LONGEST_WORK), 0.0))
+            continue
         said = [flat(sentence) for sentence in sentences(messages[hit.index].content[:READ])]
         own = sorted(((hits.matcher.score(tokens(text)), -k) for k, text in enumerate(said)), reverse=True)
         found += [
@@ -93,8 +99,8 @@ def _passages(conversation: Conversation, hits: Hits, share: float) -> Iterator[
         ]
     least = share * max((passage.score for passage in found), default=0.0)
     for passage in sorted(found, key=lambda p: (-p.score, -p.index, p.place)):
-        if passage.score < least:
-            return
+        if 0.0 < passage.score < least:
+            continue
         yield passage
         if passage.text.endswith(("?", "？")) and (reply := _reply(conversation, passage.index)):
             yield reply

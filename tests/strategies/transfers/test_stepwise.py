@@ -136,6 +136,20 @@ def test_messages_of_the_kind_of_task_come_first_after_a_switch() -> None:
     assert best == {"": 21, "chat": 21, "code": 11}
 
 
+CODE = "```python\ndef bind(ledger):\n    return ledger.bound\n```"
+
+
+def test_who_takes_over_for_code_is_shown_the_code_though_the_question_names_nothing_of_it() -> None:
+    texts = long_ago("Bind it, please.")
+    texts[21] = CODE
+    question = "Now write the test."
+    for kind, shown in (("", False), ("chat", False), ("code", True)):
+        plan = Hybrid().plan(replace(request(talk(*texts[:-1], question), USABLE), switched=kind))
+        assert (CODE in joined(plan)) is shown
+        after_a_compression = after(Hybrid(), texts, question, switched=kind)
+        assert (CODE in joined(after_a_compression)) is shown
+
+
 def test_relevant_exchanges_of_the_middle_stay_whole_and_gaps_are_told() -> None:
     texts = long_ago("How do I bind the ledger?")
     texts[21] = "```python\ndef bind(ledger):\n    return ledger.bound\n```"
