@@ -207,8 +207,8 @@ class _Parser:
         if end and weights_at + end > self._size:
             where = f"tensor {before[:64]!r} ends at byte {weights_at + end}, the file at {self._size}"
             self._fail(f"is truncated: {where}")
-        if not self._strict and (gaps or self._size - (weights_at + end) >= alignment):
-            self._fail("has bytes that belong to no tensor")
+        if not self._strict and (not end or gaps or self._size - (weights_at + end) >= alignment):
+            self._fail("has bytes that belong to no tensor, or none that do")
 
     # -- reading within the window ---------------------------------------------------------------------------------
 

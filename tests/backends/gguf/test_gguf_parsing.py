@@ -93,6 +93,8 @@ def test_what_was_written_is_read(
 
 @settings(max_examples=150, deadline=None)
 @given(entries, tables, st.integers(1000, 50_000))
+@example({"tokens": Strings(1024, 0), "between": False, "tokenizer.x": False}, {}, 1000)
+@example({"tokens": Strings(1024, 0), "between": 1, "tokenizer.x": 1}, {"t": ((64,), "F32")}, 1000)
 def test_the_quick_reading_is_the_strict_one_or_none(
     metadata: dict[str, object], tensors: dict[str, tuple[tuple[int, ...], str]], window: int
 ) -> None:
