@@ -22,7 +22,7 @@ from mai_backends.gguf.facts import FileKind, ModelFacts, read_model
 from mai_backends.gguf.splits import files_of
 from mai_core.errors import DiskFull, FetchError, ModelFileError, Offline, UnknownModel
 from mai_core.plugin.interfaces import BackendContext, FetchProgress
-from mai_core.policy.models import Capability, KnownModel, ModelProfile, Tier
+from mai_core.policy.models import Addition, Capability, KnownModel, ModelProfile, Tier
 
 if TYPE_CHECKING:
     from mai_backends.embedded.progress import Meter
@@ -179,12 +179,10 @@ class Library:
         if projector is None:
             return profile
         self._eyes[profile.location] = projector
-        size, made = projector.stat().st_size, profile.architecture
         return replace(
             profile,
             capabilities=profile.capabilities | {Capability.VISION},
-            size_bytes=profile.size_bytes + size,
-            architecture=made and replace(made, repack_bytes=made.repack_bytes + size),
+            additions=(Addition("projector", projector.stat().st_size),),
         )
 
     def _broken(self, key: str, model: Found, *, fault: str) -> ModelProfile:

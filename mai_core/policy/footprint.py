@@ -9,12 +9,12 @@ a time. The engine: llama.cpp as of xllamacpp 2026.10, https://github.com/ggml-o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mai_core.policy.activations import compute_bytes, padded
 from mai_core.policy.architecture import Architecture, LayerGroup
-from mai_core.policy.models import Footprint, LoadPlan, ModelProfile
+from mai_core.policy.models import Addition, Footprint, LoadPlan, ModelProfile
 
 __all__ = ["Part", "footprint_parts", "kv_cache_bytes", "layers_on_device", "predict_footprint"]
 
@@ -68,9 +68,13 @@ def predict_footprint(
     model: ModelProfile, plan: LoadPlan, *, device: str | Mapping[str, float] = DEVICE, filled: int | None = None
 ) -> Footprint:
     """What loading ``model`` by ``plan`` takes: the sum of ``footprint_parts``."""
+    return _summed(footprint_parts(model, plan, device=device, filled=filled))
+
+
+def _summed(parts: Iterable[Part]) -> Footprint:
     anonymous = mapped = 0
     devices: dict[str, int] = {}
-    for part in footprint_parts(model, plan, device=device, filled=filled):
+    for part in parts:
         anonymous += part.anonymous
         mapped += part.file_backed
         for name, size in part.devices.items():
@@ -111,7 +115,28 @@ def footprint_parts(
         parts.append(Part("checkpoints", again))
     if shape.repack_bytes and not placed.ranges:
         parts.append(Part("repacked weights", shape.repack_bytes))
+    parts += [_added(addition, placed) for addition in model.additions]
+    if model.draft is not None:
+        parts.append(_drafting(model.draft, plan, device, filled))
     return tuple(parts)
+
+
+def _added(addition: Addition, placed: _Placed) -> Part:
+    """A file that is copied, not mapped: to the first device there is (clip_model_loader), adapters like the layers.
+
+    What a projector works in is known to the engine alone once it sees an image: a quarter of its weights is assumed.
+    """
+    size = addition.size_bytes + (addition.size_bytes // 4 if addition.name == "projector" else 0)
+    device = next(iter(placed.ranges), None)
+    return Part(addition.name, size) if device is None else Part(addition.name, devices={device: size})
+
+
+def _drafting(draft: ModelProfile, plan: LoadPlan, device: str | Mapping[str, float], filled: int) -> Part:
+    """A second model in the same process, with a cache for the same tokens and all or none of its layers on devices."""
+    plan = replace(plan, gpu_layers=-1 if plan.gpu_layers else plan.gpu_layers)
+    parts = footprint_parts(replace(draft, draft=None), plan, device=device, filled=filled)
+    taken = _summed(part for part in parts if part.name != "process")
+    return Part("draft model", taken.anonymous, taken.file_backed, taken.devices)
 
 
 def _vocabulary(shape: Architecture) -> int:

@@ -10,6 +10,7 @@ from mai_core.policy.architecture import Architecture, LayerGroup, WeightBytes, 
 
 __all__ = [
     "UNKNOWN_PARAMETERS",
+    "Addition",
     "Architecture",
     "Capability",
     "Footprint",
@@ -77,6 +78,14 @@ class KvType(StrEnum):
         return {KvType.F16: 2.0, KvType.Q8_0: 34 / 32, KvType.Q4_0: 18 / 32}[self]
 
 
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """A file that is loaded with a model: a ``projector``, which lets it see, or an ``adapter`` (LoRA)."""
+
+    name: str
+    size_bytes: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelProfile:
     """A model a backend offers, with what the catalogue knows about it.
@@ -95,6 +104,7 @@ class ModelProfile:
     offload       False where its backend can put no layers on a GPU: main memory is all it takes
     origin        who put it on this disk: ``mai``, ``ollama``, ``lm-studio``, ...
     fault         why its files cannot be used, when they are there and cannot
+    additions     what is loaded with it beside ``size_bytes``; ``draft`` is the small model that guesses ahead for it
     price_in, price_out   money per million tokens, of remote backends
     fallbacks     names of the models tried first when this one fails: see ``placements.is_named``
     """
@@ -119,6 +129,8 @@ class ModelProfile:
     origin: str = ""
     sha256: str = ""
     fault: str = ""
+    additions: tuple[Addition, ...] = ()
+    draft: ModelProfile | None = None
     price_in: float = 0.0
     price_out: float = 0.0
     fallbacks: tuple[str, ...] = ()

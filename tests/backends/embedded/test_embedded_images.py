@@ -13,7 +13,7 @@ from mai_backends.embedded.backend import EmbeddedBackend
 from mai_backends.embedded.projector import reason_in
 from mai_core.errors import GenerationError
 from mai_core.policy.messages import GenerationOptions, Image, Message, ReplyEnd, Role, StopReason, TextDelta
-from mai_core.policy.models import Capability, LoadedModel, LoadPlan, ModelProfile
+from mai_core.policy.models import Addition, Capability, LoadedModel, LoadPlan, ModelProfile
 from tests.pictures import png, webp
 from tests.projectors import projector
 
@@ -52,7 +52,7 @@ async def test_a_projector_beside_a_model_lets_it_see(make_backend: MakeBackend,
     backend = make_backend(models_dirs=[str(folder)])
     model = await only(backend)
     assert Capability.VISION in model.capabilities
-    assert model.size_bytes == plain.size_bytes + len(content)
+    assert (model.size_bytes, model.additions) == (plain.size_bytes, (Addition("projector", len(content)),))
     loaded = await backend.load(model, PLAN)
     text, end = await ask(backend, loaded, Image(name="cat.png", data=png(64, 48)))
     _, without = await ask(backend, loaded)

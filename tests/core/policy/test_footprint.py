@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 
-from mai_core.policy.footprint import kv_cache_bytes, predict_footprint
-from mai_core.policy.models import Architecture, Footprint, KvType, LoadPlan, ModelProfile, like_layers
+from mai_core.policy.activations import compute_bytes
+from mai_core.policy.footprint import footprint_parts, kv_cache_bytes, predict_footprint
+from mai_core.policy.models import (
+    Addition,
+    Architecture,
+    Footprint,
+    KvType,
+    LayerGroup,
+    LoadPlan,
+    ModelProfile,
+    like_layers,
+)
 
 MIB = 2**20
 PROMPT = 1001
@@ -114,3 +125,48 @@ def test_an_unreadable_header_is_guessed_with_caution() -> None:
         unknown = ModelProfile(key="m", backend="b", location="m", size_bytes=int(run.weights * MIB))
         guess = predict_footprint(unknown, LoadPlan(context=run.context))
         assert guess.ram / MIB >= run.anonymous + run.files
+
+
+def profile(**facts: object) -> ModelProfile:
+    made = {"key": "m", "backend": "b", "location": "m", "size_bytes": 92 * MIB, "architecture": smollm2()}
+    return ModelProfile(**(made | facts))  # type: ignore[arg-type]
+
+
+def test_what_is_loaded_with_a_model_is_a_part_of_its_own() -> None:
+    plan = LoadPlan(context=2048)
+    plain = predict_footprint(profile(), plan)
+    added = profile(additions=(Addition("adapter", 10 * MIB), Addition("projector", 100 * MIB)))
+    assert predict_footprint(added, plan).anonymous == plain.anonymous + 135 * MIB
+    away = predict_footprint(added, LoadPlan(context=2048, gpu_layers=-1))
+    assert away.devices["gpu"] >= 135 * MIB
+    drafting = {part.name: part for part in footprint_parts(profile(draft=profile()), plan)}
+    process = drafting["process"]
+    assert drafting["draft model"].anonymous == plain.anonymous - process.anonymous
+    assert drafting["draft model"].file_backed == plain.file_backed - process.file_backed
+
+
+def test_latent_attention_keeps_no_values_and_a_recurrent_state_grows_with_conversations_alone() -> None:
+    latent = replace(smollm2(), groups=(LayerGroup(27, 576, 0),))
+    assert kv_cache_bytes(latent, LoadPlan(context=4096)) == 27 * 576 * 2 * 4096
+    recurrent = profile(architecture=replace(smollm2(), groups=(LayerGroup(24, state=1_000_000),)))
+    for context, parallel in ((1024, 1), (8192, 3)):
+        parts = {p.name: p for p in footprint_parts(recurrent, LoadPlan(context=context, parallel=parallel))}
+        assert parts["state"].anonymous == 24_000_000 * parallel
+        assert parts["cache"].anonymous == 0
+
+
+def test_cells_are_made_in_steps_and_those_of_a_window_hold_it_and_a_batch() -> None:
+    windows = replace(smollm2(), groups=(LayerGroup(1, 50, 50, window=512),))
+    cells = {
+        context: kv_cache_bytes(windows, LoadPlan(context=context, batch=100, parallel=2)) // 400
+        for context in (100, 256, 600, 32768)
+    }
+    assert cells == {100: 256, 256: 256, 600: 768, 32768: 768}
+
+
+def test_without_flash_attention_every_head_scores_the_whole_context() -> None:
+    shape = replace(smollm2(), heads=9)
+    plain, scored = (
+        compute_bytes(shape, LoadPlan(context=8192, flash_attention=flash), 8192) for flash in (None, False)
+    )
+    assert scored - plain > 0.8 * 512 * 8192 * 9 * 4
