@@ -16,6 +16,7 @@ _INPUT = ("token_embd", "per_layer_token_embd", "token_types", "position_embd")
 _HEAD = "output.weight"
 _EMBEDDING = "token_embd.weight"
 _EXPERTS = "_exps."
+_ROWS = 8
 
 
 # Types the CPU engine copies into a faster layout (ggml-cpu/repack.cpp, ggml_repack_get_optimal_repack_type): on x86
@@ -46,7 +47,7 @@ def weight_bytes(tensors: Sequence[Tensor], layers: int) -> WeightBytes | None:
 def repack_bytes(tensors: Sequence[Tensor], machine: str = "") -> int:
     """Bytes the CPU engine copies on ``machine``, this one by default: of matrices, not of what is only looked up.
 
-    A token embedding that is the head as well is copied as the head.
+    A token embedding that is the head as well is copied as the head. Rows are copied by eight together.
     """
     machine = (machine or platform.machine()).lower()
     tied = all(tensor.name != _HEAD for tensor in tensors)
@@ -56,5 +57,7 @@ def repack_bytes(tensors: Sequence[Tensor], machine: str = "") -> int:
         for tensor in tensors
         if tensor.type in GGML_TYPES
         and GGML_TYPES[tensor.type].name in types
+        and len(tensor.shape) > 1
+        and tensor.shape[1] % _ROWS == 0
         and (not tensor.name.startswith(_INPUT) or (tied and tensor.name == _EMBEDDING))
     )

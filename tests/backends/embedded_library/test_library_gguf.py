@@ -60,8 +60,17 @@ def test_the_numbers_memory_follows_from(file: Path) -> None:
     assert architecture.kv_width == 2 * (8 + 8)
     assert (architecture.layers, architecture.embedding, architecture.feed_forward) == (4, 64, 256)
     assert (architecture.vocabulary, architecture.tokenizer) == (4, "gpt2")
-    # the embedding is the head as well, and copied as such
-    assert architecture.repack_bytes == 288 + 576
+
+
+def test_matrices_of_eight_rows_are_copied_and_an_embedding_that_is_the_head_as_well(file: Path) -> None:
+    matrix, odd = ("blk.0.ffn_up.weight", (256, 16), Q4_K), ("blk.0.attn_q.weight", (256, 12), Q4_K)
+    embedding, head = ("token_embd.weight", (256, 8), Q4_K), ("output.weight", (256, 8), Q4_K)
+    for tensors, rows in (((matrix, odd, embedding), 16 + 8), ((matrix, odd, embedding, head), 16 + 8)):
+        found = facts(file, dict(LLAMA), tensors)
+        assert found.architecture is not None
+        assert found.architecture.repack_bytes == rows * 144
+        assert found.architecture.weights is not None
+        assert found.architecture.weights.tied == (len(tensors) == 3)
 
 
 def test_types_the_engine_reads_as_they_are_are_not_repacked(file: Path) -> None:
