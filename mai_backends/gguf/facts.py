@@ -13,7 +13,7 @@ from mai_backends.gguf.fields import number_of, text_of
 from mai_backends.gguf.layers import KNOWN, layers_of
 from mai_backends.gguf.splits import read_files
 from mai_backends.gguf.types import GGML_TYPES, Header, Tensor, Value
-from mai_backends.gguf.weights import repack_bytes, weight_bytes
+from mai_backends.gguf.weights import is_gated, repack_bytes, weight_bytes
 from mai_core.errors import ModelFileError
 from mai_core.policy.architecture import Architecture, LayerGroup, WeightBytes
 
@@ -176,6 +176,7 @@ def _architecture(header: Header, tensors: Sequence[Tensor]) -> Architecture:
         attention=heads * number_of(metadata, f"{name}.attention.key_length_mla", key_length),
         experts=number_of(metadata, f"{name}.expert_count", 0),
         experts_used=experts_used,
+        gated=is_gated(tensors),
         tokenizer=text_of(metadata, "tokenizer.ggml.model") or "gpt2",
         merges=header.lengths.get("tokenizer.ggml.merges", 0),
         weights=weight_bytes(tensors, len(layers.order)),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from mai_backends.gguf.types import GGML_TYPES, Tensor
 from mai_core.policy.architecture import WeightBytes
 
-__all__ = ["repack_bytes", "weight_bytes"]
+__all__ = ["is_gated", "repack_bytes", "weight_bytes"]
 
 _BLOCK = re.compile(r"blk\.(\d{1,4})\.")
 _INPUT = ("token_embd", "per_layer_token_embd", "token_types", "position_embd")
@@ -17,6 +17,7 @@ _HEAD = "output.weight"
 _EMBEDDING = "token_embd.weight"
 _EXPERTS = "_exps."
 _ROWS = 8
+_GATE, _UP, _DOWN = ".ffn_gate", ".ffn_up.weight", ".ffn_down.weight"
 
 
 # Types the CPU engine copies into a faster layout (ggml-cpu/repack.cpp, ggml_repack_get_optimal_repack_type): on x86
@@ -42,6 +43,18 @@ def weight_bytes(tensors: Sequence[Tensor], layers: int) -> WeightBytes | None:
             output += tensor.size
     tied = all(tensor.name != _HEAD for tensor in tensors)
     return WeightBytes(input=entry, layers=tuple(of_layer), output=output, tied=tied, experts=experts)
+
+
+def is_gated(tensors: Sequence[Tensor]) -> bool:
+    """Whether the feed-forward has a gate: a matrix of its own, or one that is as tall as gate and up together.
+
+    Where there is no table of tensors one is assumed: it takes more memory.
+    """
+    ups = [tensor for tensor in tensors if _UP in tensor.name]
+    downs = [tensor for tensor in tensors if _DOWN in tensor.name]
+    if not ups or not downs or any(_GATE in tensor.name for tensor in tensors):
+        return True
+    return any(up.shape[1:2] != down.shape[0:1] for up, down in zip(ups, downs, strict=False))
 
 
 def repack_bytes(tensors: Sequence[Tensor], machine: str = "") -> int:

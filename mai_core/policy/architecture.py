@@ -61,6 +61,7 @@ class Architecture:
     attention     elements of all heads' queries for one token; 0 where not known, then as wide as the embedding
     experts       how many a layer has, and ``experts_used`` how many of them a token passes; 0 for a dense model
     feed_forward  the width a token passes through at once: with experts that of those it uses together
+    gated         whether its feed-forward multiplies two of that width with each other, as most do
     merges        entries of the tokenizer's merge table
     weights       bytes by place, where the table of tensors was at hand
     repack_bytes  weights the CPU engine copies into a faster layout, where no GPU is used
@@ -77,6 +78,7 @@ class Architecture:
     attention: int = 0
     experts: int = 0
     experts_used: int = 0
+    gated: bool = True
     tokenizer: str = "gpt2"
     merges: int = 0
     weights: WeightBytes | None = None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from mai_core.policy.activations import compute_bytes
+from mai_core.policy.activations import buffer_bytes, compute_bytes
 from mai_core.policy.footprint import footprint_parts, kv_cache_bytes, predict_footprint
 from mai_core.policy.models import (
     Addition,
@@ -170,3 +170,9 @@ def test_without_flash_attention_every_head_scores_the_whole_context() -> None:
         compute_bytes(shape, LoadPlan(context=8192, flash_attention=flash), 8192) for flash in (None, False)
     )
     assert scored - plain > 0.8 * 512 * 8192 * 9 * 4
+
+
+def test_a_feed_forward_without_a_gate_works_in_less() -> None:
+    shape = replace(smollm2(), feed_forward=4096)
+    gated, plain = (buffer_bytes(replace(shape, gated=one), LoadPlan(context=512), 512) for one in (True, False))
+    assert gated - plain == 512 * 4 * (2 * 4096 - shape.embedding)
