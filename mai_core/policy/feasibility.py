@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 from mai_core.policy.exclusion import exclusion, is_pinned, lost, rejected
 from mai_core.policy.footprint import predict_footprint
-from mai_core.policy.ladder import plans, rung_of
+from mai_core.policy.ladder import rung_of
 from mai_core.policy.learning import Estimate
 from mai_core.policy.models import Footprint, KvType, LoadedModel, LoadPlan, ModelProfile
+from mai_core.policy.planning import Wants, lowest, plans
 from mai_core.policy.quality import expected_quality
 from mai_core.policy.resources import Host, MemoryPool
 from mai_core.policy.room import headroom, room_for, spendable
@@ -56,18 +57,17 @@ def feasible(situation: Situation) -> Feasibility:
     """
     candidates: list[Candidate] = []
     rejections: list[Rejection] = []
-    last_resort: list[tuple[ModelProfile, _Fit]] = []
+    too_large: list[ModelProfile] = []
     for model in situation.models:
         outcome = exclusion(model, situation) or _fit(model, situation)
         if isinstance(outcome, Rejection):
             rejections.append(outcome)
             if outcome.reason in (RejectionReason.MEMORY, RejectionReason.UNKNOWN_HOST):
-                slow = _slow_fit(model, situation)
-                if slow is not None:
-                    last_resort.append((model, slow))
+                too_large.append(model)
         else:
             candidates.append(_candidate(model, outcome, situation))
-    if not candidates and last_resort:
+    last_resort = [(m, fit) for m in too_large if (fit := _slow_fit(m, situation))] if not candidates else []
+    if last_resort:
         model, fit = min(last_resort, key=lambda pair: (pair[1].footprint.ram, pair[0].key))
         candidates.append(_candidate(model, fit, situation))
         rejections = [r for r in rejections if r.key != model.key]
@@ -114,7 +114,7 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
         return kept or _Fit(LoadPlan(context=wanted), Footprint(), Rung.FULL, 1.0, wanted)
     if host is None or pool is None:
         why = f"no probe knows the memory of {model.host}"
-        return kept or rejected(model, RejectionReason.UNKNOWN_HOST, why, "mai plugins shows which probe failed")
+        return kept or rejected(model, RejectionReason.UNKNOWN_HOST, why, "mai status shows which probe failed")
     if kept is None and (coming := _on_its_way(model, wanted, situation)) is not None:
         return coming
     room = room_for(model, host, pool, situation)
@@ -128,14 +128,15 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
             return replace(kept, better=_better(model, instance, wanted, host, pool, situation))
         elif instance.asked is not None and instance.asked.context >= wanted:
             return kept
-    footprint, corrections = Footprint(), situation.corrections(model)
-    for plan, rung in plans(model, wanted, min(situation.limits.minimum, wanted), room, corrections.stretch):
-        estimate = corrections.estimate(predict_footprint(model, plan, device=room.device))
-        footprint, spare = estimate.upper, room.spare(estimate.upper)
+    wants, corrections = _wants(model, wanted, situation), situation.corrections(model)
+    footprint = corrections.estimate(lowest(model, wants, room).footprint).upper
+    for planned in plans(model, wants, room) if room.spare(footprint) >= 0.0 else ():
+        plan, estimate = planned.plan, corrections.estimate(planned.footprint)
+        spare = room.spare(estimate.upper)
         if kept is not None and plan.context <= kept.plan.context and spare >= 0.0:
             break
         if spare >= (0.0 if kept is None else situation.limits.spare):
-            return _Fit(plan, estimate.footprint, rung, spare, wanted, estimate, reloads=kept is not None)
+            return _Fit(plan, estimate.footprint, planned.rung, spare, wanted, estimate, reloads=kept is not None)
     needs = f"needs {_gib(footprint.ram)} of {_where(pool.name, host)} at its smallest"
     rejection = rejected(
         model,
@@ -176,6 +177,11 @@ def _may_grow(situation: Situation) -> bool:
     )
 
 
+def _wants(model: ModelProfile, wanted: int, situation: Situation) -> Wants:
+    minimum = min(situation.limits.minimum, wanted)
+    return Wants(context=wanted, minimum=minimum, stretch=situation.corrections(model).stretch)
+
+
 def _better(
     model: ModelProfile, instance: LoadedModel, wanted: int, host: Host, pool: MemoryPool, situation: Situation
 ) -> LoadPlan | None:
@@ -183,9 +189,15 @@ def _better(
     if not instance.owned or instance.leased or rung_of(instance.plan, 0) is Rung.FULL:
         return None
     room = room_for(model, host, pool, replace(situation, loaded=(instance,)))
-    full, _ = next(plans(model, max(wanted, instance.plan.context), situation.limits.minimum, room))
-    spare = room.spare(situation.corrections(model).estimate(predict_footprint(model, full, device=room.device)).upper)
-    return full if spare >= situation.limits.spare and not (instance.asked or instance.plan).serves(full) else None
+    full = next(plans(model, _wants(model, max(wanted, instance.plan.context), situation), room))
+    if full.rung is not Rung.FULL:
+        return None
+    spare = room.spare(situation.corrections(model).estimate(full.footprint).upper)
+    return (
+        full.plan
+        if spare >= situation.limits.spare and not (instance.asked or instance.plan).serves(full.plan)
+        else None
+    )
 
 
 def _where(pool: str, host: Host) -> str:

@@ -16,7 +16,7 @@ from mai_core.policy.activations import compute_bytes, padded
 from mai_core.policy.architecture import Architecture, LayerGroup
 from mai_core.policy.models import Addition, Footprint, LoadPlan, ModelProfile
 
-__all__ = ["Part", "footprint_parts", "kv_cache_bytes", "layers_on_device", "predict_footprint"]
+__all__ = ["DEVICE", "Part", "footprint_parts", "kv_cache_bytes", "predict_footprint"]
 
 MIB = 1024 * 1024
 DEVICE = "gpu"
@@ -161,27 +161,6 @@ def _checkpoints(shape: Architecture, plan: LoadPlan, filled: int) -> int:
         cells = min(filled, group.window) + min(early, group.window) + between * group.window
         size += group.count * cells * group.width * plan.kv_type.bytes_per_element
     return int(size * plan.parallel)
-
-
-def layers_on_device(model: ModelProfile, plan: LoadPlan, room: int) -> int:
-    """How many layers of ``model`` a device with ``room`` bytes holds beside its compute buffers; -1 for all of them.
-
-    The output counts as one more layer, as the engine counts. 0 where the header does not tell how many there are and
-    not all fit.
-    """
-
-    def taken(layers: int) -> int:
-        return sum(predict_footprint(model, replace(plan, gpu_layers=layers)).devices.values())
-
-    if taken(-1) <= room:
-        return -1
-    if model.architecture is None:
-        return 0
-    low, high = 0, model.architecture.layers + 1
-    while low + 1 < high:
-        middle = (low + high) // 2
-        low, high = (middle, high) if taken(middle) <= room else (low, middle)
-    return low
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,42 +1,13 @@
-"""The ladder a model comes down when memory is short, rung by rung, and what to call where it stands."""
+"""The ladder a model comes down when memory is short: on which rung it stands, and what to call that."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from mai_core.policy.footprint import layers_on_device
 from mai_core.policy.models import KvType, LoadedModel, LoadPlan, ModelProfile
-from mai_core.policy.room import Room
 from mai_core.policy.selection import Rung
 
-__all__ = ["plans", "rung_of", "rung_words", "rungs_of"]
-
-
-def plans(
-    model: ModelProfile, wanted: int, minimum: int, room: Room, stretch: float = 1.0
-) -> Iterator[tuple[LoadPlan, Rung]]:
-    """Ways to load ``model``, best first: the wanted context, smaller ones by halves, then each with a quantised cache.
-
-    Where the host has a device they put all layers on it, and as many as it holds come last, the rest in main memory;
-    the fewest are none. Elsewhere that is left to the backend. ``stretch`` is what a device has to have free for a
-    predicted byte.
-    """
-    contexts = [wanted]
-    while contexts[-1] > minimum:
-        contexts.append(max(minimum, contexts[-1] // 2))
-    layers = -1 if room.device else None
-    yield LoadPlan(context=wanted, gpu_layers=layers), Rung.FULL
-    for context in contexts[1:]:
-        yield LoadPlan(context=context, gpu_layers=layers), Rung.SMALLER_CONTEXT
-    for context in contexts:
-        yield LoadPlan(context=context, kv_type=KvType.Q8_0, gpu_layers=layers), Rung.QUANTISED_KV
-    if not room.device:
-        return
-    for kv_type in (KvType.F16, KvType.Q8_0):
-        for context in contexts:
-            plan = LoadPlan(context=context, kv_type=kv_type)
-            if (held := layers_on_device(model, plan, int(room.on_device / stretch))) >= 0:
-                yield LoadPlan(context=context, kv_type=kv_type, gpu_layers=held), Rung.PARTIAL_OFFLOAD
+__all__ = ["rung_of", "rung_words", "rungs_of"]
 
 
 def rung_of(plan: LoadPlan, wanted: int) -> Rung:

@@ -9,33 +9,76 @@ from mai_core.policy.models import Footprint, LoadedModel, ModelProfile
 from mai_core.policy.resources import Host, MemoryPool, PoolKind
 from mai_core.policy.situation import Limits, Situation
 
-__all__ = ["Room", "headroom", "room_for", "spendable"]
+__all__ = ["DeviceRoom", "Room", "headroom", "kept_free", "room_for", "spendable"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRoom:
+    """Bytes a model may take of a GPU's memory, of ``total``; with ``shared`` they are gone from main memory, too."""
+
+    name: str
+    free: int
+    total: int
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Bytes a model may take: of main memory, and of the roomiest ``device`` of its host, empty when there is none.
+    """Bytes a model may take: of main memory, how much of that may be ``anonymous``, and of the devices it can use.
 
     The totals are of all the memory there is, so that what is left can be told as a share.
     """
 
     ram: int
     ram_total: int
-    device: str = ""
-    on_device: int = 0
-    device_total: int = 0
+    anonymous: int
+    devices: tuple[DeviceRoom, ...] = ()
+
+    @classmethod
+    def of(
+        cls, pool: MemoryPool, host: Host, *, kept: float = 0.0, least: int = 0, most: int = 0, offload: bool = True
+    ) -> Room:
+        """All that is free on a host whose main memory is ``pool``, but for a share ``kept`` of every pool.
+
+        The share is between ``least`` and ``most`` bytes, and never more than a quarter of a pool. Beside GPUs with
+        memory of their own, one that shares main memory is of no use.
+        """
+
+        def spared(total: int) -> int:
+            return kept_free(total, kept, least, most)
+
+        gpus = [p for p in host.pools if p is not pool and p.kind is not PoolKind.RAM and offload]
+        own = [p for p in gpus if p.kind is PoolKind.DEVICE]
+        devices = [
+            DeviceRoom(p.name, p.available - spared(p.total), p.total, p.kind is PoolKind.UNIFIED) for p in own or gpus
+        ]
+        free = spared(pool.total)
+        return cls(pool.available - free, pool.total, pool.anonymous_available - free, tuple(devices))
 
     def spare(self, footprint: Footprint) -> float:
         """The share of the tightest pool that is left beside a model; below 0 when it does not fit."""
-        main = (self.ram - footprint.ram) / max(1, self.ram_total)
-        if not footprint.devices:
-            return main
-        return min(main, (self.on_device - sum(footprint.devices.values())) / max(1, self.device_total))
+        room = {device.name: device for device in self.devices}
+        left, shared = 1.0, 0
+        for name, size in footprint.devices.items():
+            device = room.get(name)
+            if device is None:
+                return -1.0
+            shared += size if device.shared else 0
+            left = min(left, (device.free - size) / max(1, device.total))
+        ram = max(1, self.ram_total)
+        anonymous = (self.anonymous - footprint.anonymous - shared) / ram
+        return min(left, anonymous, (self.ram - footprint.ram - shared) / ram)
 
 
 def headroom(host: Host, limits: Limits) -> int:
     """Bytes of main memory that stay free for everything else; never more than a quarter of a small machine."""
-    return _kept_free(host.ram.total if host.ram else 0, limits)
+    total = host.ram.total if host.ram else 0
+    return kept_free(total, limits.headroom, limits.headroom_min, limits.headroom_max)
+
+
+def kept_free(total: int, share: float, least: int, most: int) -> int:
+    """A share of a pool of ``total`` bytes, between two bounds and never more than a quarter of it."""
+    return min(min(most, max(least, int(share * total))), total // 4)
 
 
 def spendable(host: Host, loaded: Sequence[LoadedModel], limits: Limits) -> int:
@@ -51,24 +94,31 @@ def spendable(host: Host, loaded: Sequence[LoadedModel], limits: Limits) -> int:
 
 
 def room_for(model: ModelProfile, host: Host, pool: MemoryPool, situation: Situation) -> Room:
-    """What ``model`` may take on its host, ``pool`` being its main memory, beside what other loads were promised."""
-    limits, loaded = situation.limits, situation.loaded
-    promised = [p.footprint for p in situation.promised if p.host == model.host and p.model != model.key and p.firm]
-    ram = spendable(host, loaded, limits) - sum(footprint.ram for footprint in promised)
-    devices = [p for p in host.pools if p.kind is PoolKind.DEVICE and model.offload]
-    device = max(devices, key=lambda p: p.available, default=None)
-    if device is None:
-        return Room(ram, pool.total)
-    credit = sum(m.footprint.devices.get(device.name, 0) for m in _replaceable(host, loaded))
-    taken = sum(footprint.devices.get(device.name, 0) for footprint in promised)
-    on_device = device.available + credit - taken - _kept_free(device.total, limits)
-    return Room(ram, pool.total, device.name, on_device, device.total)
+    """What ``model`` may take on its host, ``pool`` being its main memory, beside what other loads were promised.
+
+    Idle models of Mai's count as gone.
+    """
+    limits = situation.limits
+    bounds = {"kept": limits.headroom, "least": limits.headroom_min, "most": limits.headroom_max}
+    free = Room.of(pool, host, **bounds, offload=model.offload)  # type: ignore[arg-type]
+    theirs = [p.footprint for p in situation.promised if p.host == model.host and p.model != model.key and p.firm]
+    idle = [m.footprint for m in _replaceable(host, situation.loaded)]
+    credit = sum(f.anonymous for f in idle)
+    return Room(
+        free.ram + credit - sum(f.ram for f in theirs),
+        free.ram_total,
+        free.anonymous + credit - sum(f.anonymous for f in theirs),
+        tuple(
+            DeviceRoom(
+                d.name,
+                d.free + sum(f.devices.get(d.name, 0) for f in idle) - sum(f.devices.get(d.name, 0) for f in theirs),
+                d.total,
+                d.shared,
+            )
+            for d in free.devices
+        ),
+    )
 
 
 def _replaceable(host: Host, loaded: Sequence[LoadedModel]) -> list[LoadedModel]:
     return [m for m in loaded if m.host == host.name and m.owned and not m.leased]
-
-
-def _kept_free(total: int, limits: Limits) -> int:
-    wanted = min(limits.headroom_max, max(limits.headroom_min, int(limits.headroom * total)))
-    return min(wanted, total // 4)

@@ -74,7 +74,7 @@ class AsyncMai:
         self._monitor = Monitor(parts.probes, settings.monitor, limits)
         self._catalog = Catalog(parts.backends, known)
         self._recorder = Recorder(store, self._catalog, registry)
-        self._observing = Observing(store, parts.backends)
+        self._observing = Observing(store, parts.backends, self._monitor.latest)
         self._pool = Pool(
             parts.backends,
             snapshot=lambda: asyncio.to_thread(self._monitor.refresh),

@@ -35,7 +35,7 @@ folders = dict.fromkeys(("data_dir", "cache_dir", "state_dir"), root)
 model = EmbeddedBackend(BackendContext(name="e", options={"scan_other_tools": False}, **folders)).profile_of(file)
 reading = SystemProbe(ProbeContext(name="system")).sample()
 host = Host(pools=reading.pools)
-planned = plan_load(model, host, Wants(context=8192, minimum=512, batch=128, headroom_min=0, headroom=0.04))
+planned = plan_load(model, host, Wants(context=8192, minimum=512, batch=128), kept=0.04, least=0)
 plan = LoadPlan(context=forced, batch=128) if forced else planned and planned.plan
 said = {"pool": reading.pools[0].total, "context": plan.context if plan else 0, "planned": planned is not None}
 if plan:

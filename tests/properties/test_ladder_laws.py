@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from mai_core.policy.decision import decide
 from mai_core.policy.feasibility import Limits, Situation, feasible
 from mai_core.policy.features import TaskFeatures
-from mai_core.policy.footprint import layers_on_device, predict_footprint
-from mai_core.policy.ladder import plans, rung_of, rung_words
+from mai_core.policy.footprint import predict_footprint
+from mai_core.policy.ladder import rung_of, rung_words
 from mai_core.policy.models import Architecture, Footprint, KvType, LoadedModel, LoadPlan, ModelProfile, like_layers
+from mai_core.policy.planning import Wants, plans
 from mai_core.policy.resources import Cpu, Host, MemoryPool, PoolKind, ResourceSnapshot
-from mai_core.policy.room import Room
+from mai_core.policy.room import DeviceRoom, Room
 from mai_core.policy.selection import Ballot, Candidate, Proposal, Rejection, Rung, SelectionRequest
 from mai_core.policy.stability import Switch
 from mai_core.testing.worlds import architectures, profiles
@@ -124,19 +125,22 @@ def test_what_is_put_on_a_device_fits_it_and_the_rest_fits_main_memory(
 
 
 @given(st.builds(lambda shape, size: replace(MODEL, architecture=shape, size_bytes=size), architectures(),
-                 st.integers(50 * MIB, 40 * GIB)), any_plans(), st.integers(0, 48 * GIB))  # fmt: skip
-def test_a_device_gets_as_many_layers_as_it_holds_and_not_one_more(
-    model: ModelProfile, plan: LoadPlan, room: int
-) -> None:
-    assert model.architecture is not None
-    held = layers_on_device(model, plan, room)
+                 st.integers(50 * MIB, 40 * GIB)), st.integers(0, 48 * GIB))  # fmt: skip
+def test_a_device_gets_as_many_layers_as_it_holds_and_not_one_more(model: ModelProfile, room: int) -> None:
+    for planned in plans(model, Wants(context=8192), on_one_device(room)):
+        plan = planned.plan
 
-    def taken(layers: int) -> int:
-        return sum(predict_footprint(model, replace(plan, gpu_layers=layers)).devices.values())
+        def taken(layers: int, plan: LoadPlan = plan) -> int:
+            return sum(predict_footprint(model, replace(plan, gpu_layers=layers)).devices.values())
 
-    assert taken(held) <= room
-    if held >= 0:
-        assert taken(held + 1) > room - model.architecture.layers, "but for what is lost in rounding"
+        assert plan.gpu_layers is not None
+        assert taken(plan.gpu_layers) <= room
+        if plan.gpu_layers >= 0:
+            assert taken(plan.gpu_layers + 1) > room
+
+
+def on_one_device(free: int) -> Room:
+    return Room(0, GIB, 0, (DeviceRoom("gpu", free, 48 * GIB),))
 
 
 @given(profiles(), any_plans(), st.integers(1, 97))
@@ -288,16 +292,16 @@ def test_a_plan_serves_itself_and_one_that_serves_gives_no_less(
             assert 0 <= wanted <= layers
 
 
-@given(profiles(), st.integers(0, 24 * GIB), st.sampled_from(["", "cuda0"]))
-def test_the_ladder_ends_and_says_itself_where_each_step_stands(
-    model: ModelProfile, on_device: int, device: str
-) -> None:
-    steps = list(plans(model, 8192, 1024, Room(0, GIB, device, on_device, 24 * GIB)))
+@given(profiles(), st.none() | st.integers(0, 24 * GIB))
+def test_the_ladder_ends_and_says_itself_where_each_step_stands(model: ModelProfile, device: int | None) -> None:
+    room = Room(0, GIB, 0) if device is None else on_one_device(device)
+    steps = [(planned.plan, planned.rung) for planned in plans(model, Wants(context=8192), room)]
     assert [RUNGS.index(rung) for _, rung in steps] == sorted(RUNGS.index(rung) for _, rung in steps)
     assert len(set(steps)) == len(steps) <= 16
+    wanted = min(8192, model.max_context)
     for plan, rung in steps:
-        assert rung_of(plan, 8192) is rung
-        assert bool(rung_words(plan, 8192)) == (rung is not Rung.FULL)
+        assert rung_of(plan, wanted) is rung
+        assert bool(rung_words(plan, wanted)) == (rung is not Rung.FULL)
 
 
 @pytest.mark.parametrize(
