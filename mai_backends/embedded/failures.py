@@ -23,10 +23,15 @@ __all__ = ["Remains", "crash", "failed_load", "refusal"]
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What is left of a worker: its exit code, negative for a signal, None while it lives; the end of its stderr."""
+    """What is left of a worker: its exit code, negative for a signal, None while it lives; the end of its stderr.
+
+    ``starved`` says whether the system has killed processes for want of memory since it was started; None where the
+    system does not tell.
+    """
 
     code: int | None
     stderr: str
+    starved: bool | None = None
 
     @property
     def end(self) -> str:
@@ -100,6 +105,8 @@ def failed_load(name: str, key: str, remains: Remains) -> BackendError:
             detail=remains.stderr,
         )
     if remains.code == -signal.SIGKILL:
+        if remains.starved is False:
+            return ModelCrashed(f"{name} cannot be loaded: its process {remains.end}", detail=remains.stderr)
         return OutOfMemory(
             f"{name} cannot be loaded: the system killed its process, most likely for want of memory",
             remedy=remedies[OutOfMemory],

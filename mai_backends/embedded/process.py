@@ -71,6 +71,7 @@ class WorkerProcess:
         self._stderr = bytearray()
         self._heard = 0
         self._killed = False
+        self._starved_before = _oom_kills()
         self._drain = asyncio.create_task(self._read_stderr())
 
     @classmethod
@@ -109,7 +110,9 @@ class WorkerProcess:
     @property
     def remains(self) -> Remains:
         """How it ended and the last it said."""
-        return Remains(self._process.returncode, self._stderr.decode("utf-8", "replace"))
+        now, before = _oom_kills(), self._starved_before
+        starved = now > before if now is not None and before is not None else None
+        return Remains(self._process.returncode, self._stderr.decode("utf-8", "replace"), starved)
 
     async def start(
         self, configuration: Configuration, *, size_bytes: int, silence: float, progress: Callable[[float], None]
@@ -228,6 +231,15 @@ def _resident(pid: int) -> int:
         return int(psutil.Process(pid).memory_info().rss)
     except psutil.Error:
         return 0
+
+
+def _oom_kills() -> int | None:
+    """Processes the system has killed for want of memory since it started, those within a memory group among them."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+        return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
+    except OSError:
+        return None
 
 
 def _footprint(pid: int) -> Footprint | None:

@@ -11,6 +11,7 @@ from mai_core.errors import (
     BackendError,
     ContextExceeded,
     GenerationError,
+    ModelCrashed,
     ModelFileError,
     ModelLoadError,
     OutOfMemory,
@@ -40,6 +41,12 @@ def test_failed_loads(stderr: str, code: int, kind: type[BackendError], why: str
     assert error.message.startswith("m.gguf cannot be loaded: ")
     assert why in error.message
     assert error.detail == stderr
+
+
+def test_a_load_that_was_killed_while_memory_was_plenty_is_a_crash() -> None:
+    killed = failed_load("m.gguf", "m", Remains(-signal.SIGKILL, "", starved=False))
+    assert type(killed) is ModelCrashed
+    assert type(failed_load("m.gguf", "m", Remains(-signal.SIGKILL, "", starved=True))) is OutOfMemory
 
 
 def test_the_cause_is_told_and_not_what_followed_from_it() -> None:
