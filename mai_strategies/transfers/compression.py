@@ -6,7 +6,7 @@ quotation would tear code and tables. Of the rest there are notes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from mai_core.policy.context import ContextState
@@ -73,7 +73,8 @@ def compress(conversation: Conversation, room: Room, shares: Shares, state: Cont
 
     sent = conversation.suffix(fits, head)
     taken = conversation.head(sent) + conversation.weight(sent) + conversation.joints(sent)
-    middle, size = _relevant(conversation, sent, min(int(free * shares.relevant), room.target - taken - asked))
+    most_relevant = min(int(free * shares.relevant), room.target - taken - asked)
+    middle, size = _relevant(conversation, sent, most_relevant, standing.outdated(sent))
     if not shares.extracts and (rest := room.target - asked - taken - size) > 0:
         # What no hit took, and no quotation will take, is for more of what was said last.
         sent = conversation.suffix(lambda size, _: size <= taken + rest, head)
@@ -92,12 +93,16 @@ def compress(conversation: Conversation, room: Room, shares: Shares, state: Cont
     return Compressed(prompt, sent, notes, 0)
 
 
-def _relevant(conversation: Conversation, sent: Sequence[int], free: int) -> tuple[list[int], int]:
-    """Whole exchanges not yet ``sent`` that have most to do with the question, in ``free`` tokens, and their size."""
+def _relevant(conversation: Conversation, sent: Sequence[int], free: int, barred: Set[int]) -> tuple[list[int], int]:
+    """Whole exchanges not yet ``sent`` that have most to do with the question, in ``free`` tokens, and their size.
+
+    None of them holds a turn that is ``barred``.
+    """
     if free <= 0:
         return [], 0
     messages, own = conversation.request.messages, set(sent)
-    earlier = [e for e in conversation.exchanges if own.isdisjoint(e) and messages[e[0]].role is Role.USER]
+    earlier = [e for e in conversation.exchanges if own.isdisjoint(e) and barred.isdisjoint(e)]
+    earlier = [e for e in earlier if messages[e[0]].role is Role.USER]
     of = {i: exchange for exchange in earlier for i in exchange if not messages[i].pinned}
     chosen, left = list[int](), free
     for hit in find(conversation, list(of)).found:

@@ -27,18 +27,19 @@ SHORTEST = 48
 class Standing:
     """Requests of messages that are gone, which the last compression ``noted``, and those ``heard``, with positions.
 
-    Each is there once, in the place where it was made last.
+    Each is there once, in the place where it was made last. ``places`` are all positions at which any was made.
     """
 
     noted: tuple[str, ...]
     heard: tuple[tuple[int, str], ...]
+    places: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, conversation: Conversation, noted: Sequence[str]) -> Standing:
         """What the person asked for in ``conversation``, without what was taken back in the next message."""
         messages = conversation.request.messages
         heard = dict[str, tuple[int, str]]()
-        ever, latest = set[str](), list[str]()
+        ever, latest, places = set[str](), list[str](), set[int]()
         for i in conversation.turns:
             message = messages[i]
             if message.role is not Role.USER or message.pinned:
@@ -48,12 +49,13 @@ class Standing:
                 for key in latest:
                     heard.pop(key, None)
             latest = [request.casefold() for request in requests]
+            places.update([i] if requests else ())
             ever.update(latest)
             for key, request in zip(latest, requests, strict=True):
                 heard.pop(key, None)
                 heard[key] = (i, request)
         gone = (request for request in dict.fromkeys(noted) if not _is_among(request.casefold(), ever))
-        return cls(tuple(gone), tuple(heard.values()))
+        return cls(tuple(gone), tuple(heard.values()), frozenset(places))
 
     def beyond(self, sent: Sequence[int]) -> tuple[str, ...]:
         """Those that are to be told when the turns ``sent`` are shown, newest last.
@@ -64,6 +66,12 @@ class Standing:
         while told and self.heard[told - 1][0] in own:
             told -= 1
         return (*self.noted, *(request for _, request in self.heard[:told]))
+
+    def outdated(self, sent: Sequence[int]) -> frozenset[int]:
+        """Positions not to be shown beside the turns ``sent``: notes stand first, and what follows them seems newer."""
+        own = set(sent)
+        newest_told = max((i for i, _ in self.heard if i not in own), default=-1)
+        return frozenset(i for i in self.places if i < newest_told)
 
 
 def _is_among(request: str, heard: set[str]) -> bool:

@@ -139,14 +139,14 @@ def test_what_contradicts_an_earlier_request_is_told_after_it() -> None:
     assert order == sorted(order)
 
 
-def test_a_request_is_told_after_an_older_one_it_contradicts_even_if_that_is_shown() -> None:
-    """The older stands in an exchange that has to do with the question, so it would be read last."""
+def test_a_request_is_told_after_an_older_one_it_contradicts_though_that_has_to_do_with_the_question() -> None:
+    """Shown whole, the older would be read last: after the notes that hold the newer."""
     texts = chatter(60)
     texts[4] = "Call me Ann when we speak of the zeppelin museum in Friedrichshafen."
     texts[40], texts[118] = "Call me Bob instead.", "What about the zeppelin museum in Friedrichshafen?"
     plan = Hybrid().plan(request(talk(*texts[:119]), 3 * USABLE))
     notes = plan.messages[0].content
-    assert any(m.content.endswith(texts[4]) for m in plan.messages[1:])
+    assert not any(m.content.endswith(texts[4]) for m in plan.messages[1:])
     assert notes.index("Call me Ann") < notes.index("Call me Bob")
 
 
