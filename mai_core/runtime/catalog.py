@@ -13,7 +13,7 @@ from typing import Any
 from mai_core.errors import BackendError, BackendUnavailable, EngineAbsent, MaiError, UnknownModel
 from mai_core.plugin.interfaces import Backend, ModelFetcher, StatusNote
 from mai_core.policy.catalogue import match, parameters_in
-from mai_core.policy.models import KnownModel, LoadedModel, ModelProfile, Tier
+from mai_core.policy.models import Capability, KnownModel, LoadedModel, ModelProfile, Tier
 from mai_core.policy.placements import describes, meant, placed
 from mai_core.runtime.rows import fault_of
 from mai_core.runtime.status import BackendStatus
@@ -103,6 +103,10 @@ class Catalog:
         """The backend of a placement and the key it has there: the same whoever else offers the model, and when."""
         row = self._own.get(key)
         return ("", key) if row is None else (row.backend, row.key)
+
+    def sees(self, key: str | None) -> bool:
+        """Whether a model can be shown images."""
+        return any(m.key == key and Capability.VISION in m.capabilities for m in self._models)
 
     def known_as(self, loaded: LoadedModel) -> LoadedModel:
         """A loaded model under the key it has here."""

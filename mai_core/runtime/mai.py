@@ -14,15 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from mai_core.errors import MaiError, NothingFits
+from mai_core.errors import MaiError
 from mai_core.paths import Paths
 from mai_core.plugin.interfaces import FetchProgress
 from mai_core.plugin.registry import PluginRegistry
-from mai_core.policy.features import TaskFeatures, turn_features
-from mai_core.policy.messages import Conversation, GenerationOptions, Image, Message, Role, StopReason, Tool
-from mai_core.policy.models import Capability, ModelProfile
+from mai_core.policy.messages import Conversation, GenerationOptions, Image, Message, Role, Tool
+from mai_core.policy.models import ModelProfile
 from mai_core.policy.triggers import WatchRules
-from mai_core.runtime.answering import Answer, Answering, Emit
+from mai_core.runtime.answering import Answering, Emit
 from mai_core.runtime.anticipating import Anticipating
 from mai_core.runtime.assembly import assemble, limits_of, rules_of
 from mai_core.runtime.catalog import Catalog
@@ -34,10 +33,10 @@ from mai_core.runtime.pool import Pool
 from mai_core.runtime.presence import Presence, ProcessState, others
 from mai_core.runtime.prompting import Prompter
 from mai_core.runtime.recording import Recorder
-from mai_core.runtime.sight import nobody_sees
 from mai_core.runtime.status import ModelRow, Status
 from mai_core.runtime.store import Store
 from mai_core.runtime.turn import Explanation, Reply, TurnEnd, TurnEvent
+from mai_core.runtime.turns import Turns, refuse_nonsense
 from mai_core.runtime.watching import Watching
 
 if TYPE_CHECKING:
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
 __all__ = ["AsyncMai"]
 
 log = logging.getLogger("mai")
-
-ASKING = (Role.USER, Role.TOOL)
 
 
 class AsyncMai:
@@ -73,19 +70,19 @@ class AsyncMai:
         self._strategies = parts.strategies
         self._monitor = Monitor(parts.probes, settings.monitor, limits)
         self._catalog = Catalog(parts.backends, known)
-        self._recorder = Recorder(store, self._catalog, registry)
-        self._observing = Observing(store, parts.backends, self._monitor.latest)
+        recorder = Recorder(store, self._catalog, registry)
+        observing = Observing(store, parts.backends, self._monitor.latest)
         self._pool = Pool(
             parts.backends,
             snapshot=lambda: asyncio.to_thread(self._monitor.refresh),
             limits=limits,
-            predict=self._observing.predict,
+            predict=observing.predict,
             own=self._catalog.own,
             known_as=self._catalog.known_as,
-            on_load=self._recorder.loaded,
+            on_load=recorder.loaded,
             idle_seconds=settings.memory.idle_seconds,
         )
-        prompter = Prompter(parts.transfer, settings.context, store, sees=self._sees)
+        prompter = Prompter(parts.transfer, settings.context, store, sees=self._catalog.sees)
         rules = rules_of(settings)
         decider = Decider(
             catalog=self._catalog,
@@ -93,7 +90,7 @@ class AsyncMai:
             monitor=self._monitor,
             strategies=parts.strategies,
             store=store,
-            observing=self._observing,
+            observing=observing,
             limits=limits,
             rules=rules,
             arbiter=settings.selection.arbiter,
@@ -136,9 +133,17 @@ class AsyncMai:
             prepare=self.prepare,
         )
         self._presence: Presence | None = None
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._turns = Turns(
+            manager=self.manager,
+            catalog=self._catalog,
+            pool=self._pool,
+            store=store,
+            recorder=recorder,
+            observing=observing,
+            instructions=settings.context.system_prompt,
+            note=self._note,
+        )
         self._beginning = asyncio.Lock()
-        self._answering = 0
         self._lasting = False
         self._running: set[asyncio.Task[Reply]] = set()
         self._background: set[asyncio.Task[None]] = set()
@@ -255,7 +260,7 @@ class AsyncMai:
         if prompt is not None:
             before = (await self.get_conversation_history(conversation)).messages
             asked = Message(role=Role.USER, content=prompt)
-            decision = await self.manager.select_best_model(self._features(asked, before), explain=True)
+            decision = await self.manager.select_best_model(self._turns.features(asked, before), explain=True)
             return Explanation(decision=decision, dry_run=True)
         stored = await asyncio.to_thread(self.store.last_decision, conversation or self.conversation)
         if stored is None:
@@ -302,7 +307,7 @@ class AsyncMai:
         """
         self._lasting = True
         self._watching.start()
-        if not self.loaded.settings.preload.enabled or self._answering:
+        if not self.loaded.settings.preload.enabled or self._turns.running:
             return
         if self._ahead is not None and not self._ahead.done():
             if not typed and not images:
@@ -315,7 +320,7 @@ class AsyncMai:
         text = typed.strip() or next((m.content for m in reversed(messages) if m.role is Role.USER), "")
         asked = Message(role=Role.USER, content=text, images=images)
         try:
-            features = self._features(asked, messages)
+            features = self._turns.features(asked, messages)
             await self.manager.anticipate(features, self.conversation or "", messages)
         except MaiError as error:
             log.info("nothing was prepared", extra={"reason": str(error)})
@@ -347,83 +352,13 @@ class AsyncMai:
         await asyncio.to_thread(self.store.close)
 
     async def _turn(self, message: Message, options: GenerationOptions, conversation: str | None, emit: Emit) -> Reply:
-        if message.role not in ASKING:
-            raise MaiError(f"a message of the role {message.role} cannot be answered", remedy="ask as user or tool")
-        if message.images and message.role is not Role.USER:
-            raise MaiError("only a message of the person can show images", remedy="send them as user")
-        if not message.content.strip() and not message.images and message.role is Role.USER:
-            raise MaiError("there is nothing to answer", remedy="say something")
-        started = time.monotonic()
+        refuse_nonsense(message)
         async with self._beginning:
             name = conversation or self.conversation or await self.new_conversation()
-        asked = await asyncio.to_thread(self.store.append, name, message)
-        async with self._turns.setdefault(name, asyncio.Lock()):
-            stored = (await asyncio.to_thread(self.store.conversation, name)).messages
-            # Messages that came in meanwhile have their own turn after this one.
-            messages = (*(m for m in stored if m.id < asked.id or m.role not in ASKING), asked)
-            features = self._features(message, messages[:-1], options)
-            previous, answer = self.manager.current, Answer()
-            self._answering += 1
-            try:
-                await self._note(name)
-                situation = await self.manager.generate_response(answer, name, messages, features, options, emit)
-            except BaseException as error:
-                if answer.stop is None:
-                    cancelled = isinstance(error, asyncio.CancelledError)
-                    answer.stop = StopReason.CANCELLED if cancelled else StopReason.FAILED
-                await asyncio.shield(asyncio.to_thread(self._recorder.keep, name, asked, answer))
-                if isinstance(error, NothingFits) and Capability.VISION in features.capabilities:
-                    raise nobody_sees(error, answer.decision, self._catalog.models) from error
-                raise
-            finally:
-                self._answering -= 1
-                await asyncio.shield(self._note(name))
-            seconds = time.monotonic() - started
-            first = (answer.first_token or time.monotonic()) - started
-            written = await asyncio.to_thread(self._recorder.keep_text, name, answer)
-            answer.decision = await self.manager.explained(situation)
-            await asyncio.to_thread(self._recorder.keep_decision, name, asked, answer)
-            reply = Reply(
-                message=written,
-                conversation=name,
-                usage=answer.usage,
-                decision=answer.decision,
-                receipt=answer.receipt,
-                first_token_seconds=first,
-                seconds=seconds,
-            )
-            await asyncio.to_thread(self._recorder.measured, reply)
-            await self._observe(written.model)
-            self._recorder.tell(previous, reply)
-            if self._lasting:
-                self._in_background(self.prepare())
-            return reply
-
-    async def _observe(self, key: str) -> None:
-        """Learn from what the model that answered takes by now."""
-        model = next((m for m in self._catalog.models if m.key == key), None)
-        if model is not None:
-            for loaded, filled in await self._pool.filled(model):
-                await self._observing.observe(model, loaded, filled)
-
-    def _features(
-        self, asked: Message, before: Sequence[Message], options: GenerationOptions | None = None
-    ) -> TaskFeatures:
-        """What ``asked`` asks for as the next message after ``before``."""
-        current = self.manager.current
-        return turn_features(
-            asked,
-            before,
-            instructions=self.loaded.settings.context.system_prompt,
-            current=current,
-            sees=self._sees(current),
-            tools=bool(options and options.tools),
-            json_schema=bool(options and options.json_schema is not None),
-        )
-
-    def _sees(self, key: str | None) -> bool:
-        """Whether a model can be shown images."""
-        return any(m.key == key and Capability.VISION in m.capabilities for m in self._catalog.models)
+        reply = await self._turns.run(message, options, name, emit)
+        if self._lasting:
+            self._in_background(self.prepare())
+        return reply
 
     def _options(self) -> GenerationOptions:
         return GenerationOptions(**self.loaded.settings.generation.model_dump())
@@ -440,7 +375,7 @@ class AsyncMai:
         if self._presence is None:
             self._presence = Presence(self._notes, command=" ".join(sys.argv[:2]))
         loaded = await self._pool.loaded()
-        state: ProcessState = "answering" if self._answering else "loading" if self.manager.preparing else "idle"
+        state: ProcessState = "answering" if self._turns.running else "loading" if self.manager.preparing else "idle"
         self._presence.update(
             state=state,
             model=self.manager.current,

@@ -110,7 +110,7 @@ async def test_a_pin_nobody_knows_is_waited_for_once(tmp_path: Path, monkeypatch
         for _ in range(3):
             started = time.monotonic()
             await mai.manager._decider.situation(
-                mai._features(Message(role=Role.USER, content="hi"), ()), current=None, pinned="gone"
+                mai._turns.features(Message(role=Role.USER, content="hi"), ()), current=None, pinned="gone"
             )
             waited.append(time.monotonic() - started)
         assert waited[0] > 1.0

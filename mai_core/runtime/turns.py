@@ -1,0 +1,151 @@
+"""Carries out turns: keeps the message, has it answered, keeps the answer and what was learnt of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from mai_core.errors import MaiError, NothingFits
+from mai_core.policy.feasibility import Situation
+from mai_core.policy.features import TaskFeatures, turn_features
+from mai_core.policy.messages import GenerationOptions, Message, Role, StopReason
+from mai_core.policy.models import Capability
+from mai_core.runtime.answering import Answer, Emit
+from mai_core.runtime.catalog import Catalog
+from mai_core.runtime.manager import ModelManager
+from mai_core.runtime.observing import Observing
+from mai_core.runtime.pool import Pool
+from mai_core.runtime.recording import Recorder
+from mai_core.runtime.sight import nobody_sees
+from mai_core.runtime.store import Store
+from mai_core.runtime.turn import Reply
+
+__all__ = ["Turns", "refuse_nonsense"]
+
+ASKING = (Role.USER, Role.TOOL)
+
+
+class Turns:
+    """Turns of one conversation follow each other, those of several may run at once.
+
+    ``instructions`` is the system prompt; ``note`` tells other processes that a turn of a conversation begins or ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        manager: ModelManager,
+        catalog: Catalog,
+        pool: Pool,
+        store: Store,
+        recorder: Recorder,
+        observing: Observing,
+        instructions: str,
+        note: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._manager = manager
+        self._catalog = catalog
+        self._pool = pool
+        self._store = store
+        self._recorder = recorder
+        self._observing = observing
+        self._instructions = instructions
+        self._note = note
+        self._of: dict[str, asyncio.Lock] = {}
+        self.running = 0
+
+    async def run(self, message: Message, options: GenerationOptions, conversation: str, emit: Emit) -> Reply:
+        """Answer ``message``, which is on disk before anything else happens.
+
+        Raises the ``MaiError`` that says why there is no answer; what was written until then is kept.
+        """
+        started = time.monotonic()
+        asked = await asyncio.to_thread(self._store.append, conversation, message)
+        async with self._of.setdefault(conversation, asyncio.Lock()):
+            stored = (await asyncio.to_thread(self._store.conversation, conversation)).messages
+            # Messages that came in meanwhile have their own turn after this one.
+            messages = (*(m for m in stored if m.id < asked.id or m.role not in ASKING), asked)
+            previous, answer = self._manager.current, Answer()
+            self.running += 1
+            try:
+                await self._note(conversation)
+                situation = await self._answer(answer, asked, messages, options, conversation, emit)
+            finally:
+                self.running -= 1
+                await asyncio.shield(self._note(conversation))
+            seconds = time.monotonic() - started
+            first = (answer.first_token or time.monotonic()) - started
+            written = await asyncio.to_thread(self._recorder.keep_text, conversation, answer)
+            answer.decision = await self._manager.explained(situation)
+            await asyncio.to_thread(self._recorder.keep_decision, conversation, asked, answer)
+            reply = Reply(
+                message=written,
+                conversation=conversation,
+                usage=answer.usage,
+                decision=answer.decision,
+                receipt=answer.receipt,
+                first_token_seconds=first,
+                seconds=seconds,
+            )
+            await asyncio.to_thread(self._recorder.measured, reply)
+            await self._observe(written.model)
+            self._recorder.tell(previous, reply)
+            return reply
+
+    def features(
+        self, asked: Message, before: Sequence[Message], options: GenerationOptions | None = None
+    ) -> TaskFeatures:
+        """What ``asked`` asks for as the next message after ``before``."""
+        current = self._manager.current
+        return turn_features(
+            asked,
+            before,
+            instructions=self._instructions,
+            current=current,
+            sees=self._catalog.sees(current),
+            tools=bool(options and options.tools),
+            json_schema=bool(options and options.json_schema is not None),
+        )
+
+    async def _answer(
+        self,
+        answer: Answer,
+        asked: Message,
+        messages: Sequence[Message],
+        options: GenerationOptions,
+        conversation: str,
+        emit: Emit,
+    ) -> Situation:
+        """Have the last of ``messages`` answered; the situation it was decided in.
+
+        Whatever ends that early, what there is of the answer is kept.
+        """
+        features = self.features(asked, messages[:-1], options)
+        try:
+            return await self._manager.generate_response(answer, conversation, messages, features, options, emit)
+        except BaseException as error:
+            if answer.stop is None:
+                cancelled = isinstance(error, asyncio.CancelledError)
+                answer.stop = StopReason.CANCELLED if cancelled else StopReason.FAILED
+            await asyncio.shield(asyncio.to_thread(self._recorder.keep, conversation, asked, answer))
+            if isinstance(error, NothingFits) and Capability.VISION in features.capabilities:
+                raise nobody_sees(error, answer.decision, self._catalog.models) from error
+            raise
+
+    async def _observe(self, key: str) -> None:
+        """Learn from what the model that answered takes by now."""
+        model = next((m for m in self._catalog.models if m.key == key), None)
+        if model is not None:
+            for loaded, filled in await self._pool.filled(model):
+                await self._observing.observe(model, loaded, filled)
+
+
+def refuse_nonsense(message: Message) -> None:
+    """Raises ``MaiError`` for a message nobody could answer."""
+    if message.role not in ASKING:
+        raise MaiError(f"a message of the role {message.role} cannot be answered", remedy="ask as user or tool")
+    if message.images and message.role is not Role.USER:
+        raise MaiError("only a message of the person can show images", remedy="send them as user")
+    if not message.content.strip() and not message.images and message.role is Role.USER:
+        raise MaiError("there is nothing to answer", remedy="say something")
