@@ -221,7 +221,7 @@ def _slow_fit(model: ModelProfile, situation: Situation) -> _Fit | None:
 
 
 def _candidate(model: ModelProfile, fit: _Fit, situation: Situation) -> Candidate:
-    features, limits, speed = situation.features, situation.limits, situation.speed(model)
+    features, limits, speed = situation.features, situation.limits, situation.speed(model, fit.plan)
     slowdown = 0.1 if fit.rung is Rung.SLOW else 1.0
     tokens = features.new_tokens
     if not (fit.resident and model.key == situation.current):

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.health import Breaker
 from mai_core.policy.learning import Corrections, Learned
-from mai_core.policy.models import LoadedModel, ModelProfile, Promise
+from mai_core.policy.models import LoadedModel, LoadPlan, ModelProfile, Promise
 from mai_core.policy.resources import ResourceSnapshot
-from mai_core.policy.speed import MeasuredSpeed, Speed, expected_speed
+from mai_core.policy.speed import DEFAULT_MACHINE, Machine, MeasuredSpeed, Speed, expected_speed
 from mai_core.policy.stability import Switch
 
 __all__ = ["Limits", "Situation"]
@@ -65,6 +65,7 @@ class Situation:
     history    the switches and reloads of the last hour that made somebody wait, on the clock of the snapshot
     read       tokens of this conversation that a model's engine holds or will find again, by key, where that is known
     learned    how far predictions of memory were off on this machine; ``engines`` tells the kind of each backend
+    machines   what hosts can do, as models that ran there showed
     """
 
     models: tuple[ModelProfile, ...]
@@ -86,12 +87,19 @@ class Situation:
     read: Mapping[str, int] = field(default_factory=dict)
     learned: Learned = field(default_factory=Learned)
     engines: Mapping[str, str] = field(default_factory=dict)
+    machines: Mapping[str, Machine] = field(default_factory=dict)
 
     def corrections(self, model: ModelProfile) -> Corrections:
         """What predictions of the memory ``model`` takes are to be corrected by."""
         return self.learned.of(model, self.engines.get(model.backend, model.backend))
 
-    def speed(self, model: ModelProfile) -> Speed:
-        """How fast ``model`` is on its host now, as measured or expected."""
+    def speed(self, model: ModelProfile, plan: LoadPlan | None = None) -> Speed:
+        """How fast ``model``, loaded by ``plan``, is on its host now, as measured or expected."""
         host = self.snapshot.host(model.host)
-        return expected_speed(model, host.cpu.free_cores if host else 1, self.speeds.get(model.key))
+        return expected_speed(
+            model,
+            host.cpu.free_cores if host else 1,
+            self.speeds.get(model.key),
+            plan=plan,
+            machine=self.machines.get(model.host, DEFAULT_MACHINE),
+        )

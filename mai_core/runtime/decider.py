@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mai_core.errors import BackendUnavailable, MaiError
@@ -15,7 +15,10 @@ from mai_core.policy.explanation import smallest_flip
 from mai_core.policy.feasibility import Limits, Situation
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.health import kept_out_words
+from mai_core.policy.models import ModelProfile
+from mai_core.policy.resources import PoolKind, ResourceSnapshot
 from mai_core.policy.selection import Decision, Rejection, RejectionReason
+from mai_core.policy.speed import Machine, MeasuredSpeed
 from mai_core.policy.stability import StabilityRules, Switch, paid_switch
 from mai_core.runtime.breakers import Breakers
 from mai_core.runtime.catalog import Catalog
@@ -70,9 +73,11 @@ class Decider:
         await self._breakers.remember()
         origins = {m.key: self._catalog.origin(m.key) for m in models}
         kept_out = {key: b for key, o in origins.items() if (b := self._breakers.of(o)) is not None and b.open}
+        snapshot = await asyncio.to_thread(self._monitor.refresh)
+        known_speeds = {key: speed for key, origin in origins.items() if (speed := speeds.get(origin))}
         return Situation(
             models=models,
-            snapshot=await asyncio.to_thread(self._monitor.refresh),
+            snapshot=snapshot,
             features=features,
             limits=self._limits,
             loaded=loaded,
@@ -81,7 +86,8 @@ class Decider:
             pinned=pinned,
             health={key: self._breakers.health(origin) for key, origin in origins.items()},
             kept_out=kept_out,
-            speeds={key: speed for key, origin in origins.items() if (speed := speeds.get(origin))},
+            speeds=known_speeds,
+            machines=_machines(models, known_speeds, snapshot),
             not_chat=self._catalog.not_chat,
             unavailable=self._catalog.unavailable,
             remedies=self._catalog.remedies,
@@ -144,3 +150,15 @@ class Decider:
 
     def _explained(self, situation: Situation) -> Decision:
         return replace(self._decided(situation), flip=smallest_flip(situation, self._decided))
+
+
+def _machines(
+    models: Sequence[ModelProfile], speeds: Mapping[str, MeasuredSpeed], snapshot: ResourceSnapshot
+) -> dict[str, Machine]:
+    """What the processor of each host can do, as models showed that surely ran on no GPU."""
+    machines: dict[str, Machine] = {}
+    for host in snapshot.hosts:
+        has_gpu = any(pool.kind is not PoolKind.RAM for pool in host.pools)
+        ran = ((m, speeds[m.key]) for m in models if m.key in speeds and m.host == host.name)
+        machines[host.name] = Machine.learned(((m, s) for m, s in ran if not (has_gpu and m.offload)), host.cpu.cores)
+    return machines
