@@ -15,9 +15,11 @@ import psutil
 import pytest
 from embedded_engine import PLAN, MakeBackend, ask, gone, profile_of, said
 
+from mai_backends.embedded import process
 from mai_backends.embedded.backend import EmbeddedBackend
 from mai_backends.embedded.plugin import mai_register_backends
 from mai_core.errors import (
+    BackendError,
     BackendUnavailable,
     ModelCrashed,
     ModelFileError,
@@ -157,12 +159,23 @@ async def test_silence_is_a_stall(make_backend: MakeBackend, profile: ModelProfi
 
 
 @weights
-async def test_the_system_takes_the_memory_during_a_load(make_backend: MakeBackend, second_gguf: Path) -> None:
+@pytest.mark.parametrize(
+    ("killed", "error"), [([0, 1], OutOfMemory), ([7, 7], ModelCrashed)], ids=["for want of memory", "by somebody"]
+)
+async def test_a_worker_is_killed_during_a_load(
+    make_backend: MakeBackend,
+    second_gguf: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    killed: list[int],
+    error: type[BackendError],
+) -> None:
+    counts = iter(killed)
+    monkeypatch.setattr(process, "_oom_kills", lambda: next(counts, killed[-1]))
     backend = make_backend()
     loading = asyncio.ensure_future(backend.load(profile_of(second_gguf), PLAN))
     worker = await child_with(2**27)
     worker.kill()
-    with pytest.raises(OutOfMemory, match="killed its process"):
+    with pytest.raises(error, match=r"killed its process|killed by SIGKILL"):
         await loading
     assert await backend.loaded() == []
 
