@@ -50,7 +50,7 @@ def stepwise(request: TransferRequest, shares: Shares) -> TransferPlan:
         # anew has nothing cached that keeping the summary would reuse, so the whole is worth reading.
         state = ContextState(digest=old.digest, digested=old.digested) if old and old.digest else None
         return _plan(conversation, prompt, state, wanting=shares)
-    carried_on = _carried_on(conversation, room, old, shares) if old and (old.covered or old.kept) else None
+    carried_on = _carried_on(conversation, room, old, shares) if old and old.kept else None
     if carried_on is not None and carried_on.tokens >= room.target / 2:
         return carried_on
     afresh = _compressed(conversation, room, shares)
@@ -78,7 +78,7 @@ def _compressed(conversation: Conversation, room: Room, shares: Shares) -> Trans
             prompt, state = _recalling(conversation, room, done.sent, prompt, state)
         if done.lost:
             # What the person asked for may fit beside the next message, so this prompt is not carried on.
-            state = replace(state, covered=0, kept=(), cut=())
+            state = replace(state, kept=(), cut=())
     return _plan(conversation, prompt, state, done.notes, lost, shares)
 
 
