@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 log = logging.getLogger("mai.embedded.states")
 
-LEAST_GAIN = 1.0
+LEAST_GAIN = 0.3
 """Seconds of reading that a state must spare the person."""
 
 LONGEST_HOLD_UP = 2.0
