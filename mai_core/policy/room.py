@@ -9,7 +9,7 @@ from mai_core.policy.models import Footprint, LoadedModel, ModelProfile
 from mai_core.policy.resources import Host, MemoryPool, PoolKind
 from mai_core.policy.situation import Limits, Situation
 
-__all__ = ["DeviceRoom", "Room", "headroom", "kept_free", "room_for", "spendable"]
+__all__ = ["DeviceRoom", "Room", "headroom", "room_for", "spendable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Room:
         """
 
         def spared(total: int) -> int:
-            return kept_free(total, kept, least, most)
+            return _kept_free(total, kept, least, most)
 
         gpus = [p for p in host.pools if p is not pool and p.kind is not PoolKind.RAM and offload]
         own = [p for p in gpus if p.kind is PoolKind.DEVICE]
@@ -73,10 +73,10 @@ class Room:
 def headroom(host: Host, limits: Limits) -> int:
     """Bytes of main memory that stay free for everything else; never more than a quarter of a small machine."""
     total = host.ram.total if host.ram else 0
-    return kept_free(total, limits.headroom, limits.headroom_min, limits.headroom_max)
+    return _kept_free(total, limits.headroom, limits.headroom_min, limits.headroom_max)
 
 
-def kept_free(total: int, share: float, least: int, most: int) -> int:
+def _kept_free(total: int, share: float, least: int, most: int) -> int:
     """A share of a pool of ``total`` bytes, between two bounds and never more than a quarter of it."""
     return min(min(most, max(least, int(share * total))), total // 4)
 
