@@ -27,6 +27,9 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "status": CommandEntry("mai_core.cli.status", "What is loaded, where, and how much memory is left.", MACHINE),
     "plugins": CommandEntry("mai_core.cli.plugins", "What is registered, by whom, and what failed.", MACHINE),
     "config": CommandEntry("mai_core.cli.config", "Show, change and check the settings.", MACHINE),
+    "calibrate": CommandEntry(
+        "mai_core.cli.calibrate", "Measure this machine with the models it has, in about a minute.", MACHINE
+    ),
     "bench": CommandEntry("mai_core.cli.bench", "Measure how good Mai's own judgement is on this machine.", MACHINE),
     "logs": CommandEntry("mai_core.cli.logs", "What Mai noted about models and memory.", MACHINE),
 }

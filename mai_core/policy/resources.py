@@ -113,6 +113,13 @@ class Cpu:
         weight = 1.0 - exp(-max(0.0, seconds) / SMOOTH_SECONDS)
         return replace(self, busy=before.busy + weight * (self.busy - before.busy))
 
+    def since(self, before: Cpu, seconds: float) -> Cpu:
+        """What a smoothed reading says of the ``seconds`` since ``before`` alone: ``smoothed`` undone."""
+        weight = 1.0 - exp(-max(0.0, seconds) / SMOOTH_SECONDS)
+        if not weight or before.cores != self.cores:
+            return self
+        return replace(self, busy=min(1.0, max(0.0, before.busy + (self.busy - before.busy) / weight)))
+
 
 @dataclass(frozen=True, slots=True)
 class Pressure:

@@ -24,6 +24,7 @@ from mai_core.policy.triggers import WatchRules
 from mai_core.runtime.answering import Answering, Emit
 from mai_core.runtime.anticipating import Anticipating
 from mai_core.runtime.assembly import assemble, limits_of, rules_of
+from mai_core.runtime.calibrating import Calibrating, Calibration
 from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.decider import Decider
 from mai_core.runtime.manager import ModelManager
@@ -123,6 +124,14 @@ class AsyncMai:
             limits=limits,
             fetch_starter=settings.starter.fetch == "auto",
             unavailable=parts.unavailable,
+        )
+        self._calibrating = Calibrating(
+            backends=parts.backends,
+            catalog=self._catalog,
+            pool=self._pool,
+            decider=decider,
+            observing=observing,
+            store=store,
         )
         self._watching = Watching(
             latest=self._monitor.latest,
@@ -267,6 +276,23 @@ class AsyncMai:
             raise MaiError("no decision was made yet", remedy='ask something first, or try mai why "a question"')
         authors = await asyncio.to_thread(self.store.authors, stored.conversation, stored.message_id)
         return Explanation(decision=stored.decision, receipt=stored.receipt, made=stored.made, authors=authors)
+
+    async def calibrate(
+        self,
+        keys: Sequence[str] = (),
+        *,
+        seconds: float = 60.0,
+        keep_all: bool = False,
+        progress: Callable[[str, float], None] = lambda text, share: None,
+    ) -> AsyncGenerator[Calibration, None]:
+        """Measure this machine with the models it has; see ``Calibrating.run``."""
+        await self._note()
+        async with aclosing(
+            self._calibrating.run(keys, seconds=seconds, keep_all=keep_all, progress=progress)
+        ) as found:
+            async for one in found:
+                await self._note()
+                yield one
 
     async def switch(self, key: str | None, *, here_only: bool = False) -> str | None:
         """Pin a model for the coming turns, or release the pin with None; see ``ModelManager.switch_model``."""

@@ -39,7 +39,7 @@ class Observing:
     def predict(self, model: ModelProfile, plan: LoadPlan) -> Footprint:
         """What loading a model will take, in the light of what was learnt until now."""
         corrections = (self._learned or Learned()).of(model, self.engines[model.backend])
-        return corrections.estimate(self._predicted(model, plan)).footprint
+        return corrections.estimate(self.predicted(model, plan)).footprint
 
     async def observe(self, model: ModelProfile, loaded: LoadedModel, filled: int) -> None:
         """Learn from what ``loaded`` takes after its longest conversation, of ``filled`` tokens."""
@@ -51,7 +51,7 @@ class Observing:
             architecture=model.architecture.name if model.architecture else "",
             backend=model.backend,
             model=model.location,
-            predicted=self._predicted(model, loaded.plan, filled),
+            predicted=self.predicted(model, loaded.plan, filled),
             observed=loaded.footprint,
         )
         await self.learned()
@@ -59,8 +59,11 @@ class Observing:
         self._learned = learn(self._seen)
         await asyncio.to_thread(self._store.record_footprint, observation)
 
-    def _predicted(self, model: ModelProfile, plan: LoadPlan, filled: int | None = None) -> Footprint:
-        """Engines share layers out to the devices of their host by what is free there."""
+    def predicted(self, model: ModelProfile, plan: LoadPlan, filled: int | None = None) -> Footprint:
+        """What a header alone says, after ``filled`` tokens: nothing learnt is in it.
+
+        Engines share layers out to the devices of their host by what is free there.
+        """
         host = self._latest().host(model.host)
         room = Room.of(host.ram, host, offload=model.offload) if host is not None and host.ram is not None else None
         devices = {device.name: float(max(1, device.free)) for device in room.devices} if room is not None else {}
