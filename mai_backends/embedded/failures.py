@@ -65,7 +65,8 @@ def _cause(words: str, error: type[ModelLoadError], meaning: str = "") -> _Cause
 # The first cause with a line that matches decides, so causes stand before those that follow from them.
 _CAUSES = (
     _cause(
-        r"insufficient memory|(failed|unable) to allocate|bad_alloc|out of memory|cannot allocate memory",
+        r"insufficient memory|(failed|unable) to allocate|bad_alloc|out of memory|cannot allocate memory"
+        r"|assert\(.*buffer != NULL\)",
         OutOfMemory,
         "there is not enough memory for it",
     ),

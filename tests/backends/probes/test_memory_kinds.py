@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from mai_backends.probes.limits import UNTOUCHED_DATA, UNTOUCHED_SPACE
 from mai_backends.probes.stillness import LOOKS, PAGES
 from mai_backends.probes.system import SystemProbe
 from mai_core.plugin.interfaces import ProbeContext
@@ -142,9 +143,12 @@ def test_strict_overcommit_bounds_anonymous_memory_alone(tmp_path: Path) -> None
 
 def test_process_limits_bound(tmp_path: Path) -> None:
     data = Machine(tmp_path, **{"proc/self/limits": LIMITS.format(data=GIB, space="unlimited")}).ram()
-    assert (data.available, data.anonymous_available, data.limited_by) == (7322348 * KIB, GIB, "")
+    assert (data.available, data.anonymous_available, data.limited_by) == (7322348 * KIB, GIB - UNTOUCHED_DATA, "")
     space = Machine(tmp_path, **{"proc/self/limits": LIMITS.format(data="unlimited", space=2 * GIB)}).ram()
-    assert (space.available, space.anonymous_available, space.limited_by) == (2 * GIB, 2 * GIB, "ulimit -v")
+    left = 2 * GIB - UNTOUCHED_SPACE
+    assert (space.available, space.anonymous_available, space.limited_by) == (left, left, "ulimit -v")
+    tight = Machine(tmp_path, **{"proc/self/limits": LIMITS.format(data=1, space="unlimited")}).ram()
+    assert tight.anonymous_available == 0
     loose = Machine(tmp_path, **{"proc/self/limits": LIMITS.format(data=2**60, space=2**60)}).ram()
     assert (loose.available, loose.anonymous, loose.limited_by) == (7322348 * KIB, None, "")
 
@@ -161,7 +165,7 @@ def test_the_kernels_own_words_for_process_limits_are_understood() -> None:
     if not Path("/proc/self/limits").exists():
         pytest.skip("no Linux here")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert json.loads(done.stdout)[0] == 64 * GIB
+    assert json.loads(done.stdout)[0] == 64 * GIB - UNTOUCHED_DATA
 
 
 @pytest.mark.parametrize(
