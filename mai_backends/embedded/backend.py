@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mai_backends.embedded.keeping import Kept
     from mai_backends.embedded.process import WorkerProcess
     from mai_backends.embedded.states import StateStore
-    from mai_core.plugin.interfaces import Backend, ModelFetcher, StateKeeper, StatusNote
+    from mai_core.plugin.interfaces import Backend, ModelAppraiser, ModelFetcher, StateKeeper, StatusNote
 
 __all__ = ["EmbeddedBackend"]
 
@@ -164,6 +164,11 @@ class EmbeddedBackend:
     ) -> ModelProfile:
         """Bring a model to this disk."""
         return await self._library.fetch(source, sha256=sha256, progress=progress)
+
+    async def appraise(self, source: str) -> ModelProfile:
+        """What a model is that is not on this disk, by its header."""
+        profile, offload = await asyncio.gather(self._library.appraise(source), self._devices.any())
+        return replace(profile, offload=offload)
 
     async def remove(self, model: ModelProfile) -> int:
         """Delete a model that Mai fetched; returns the bytes freed."""
@@ -333,6 +338,7 @@ def _rising(progress: LoadProgress | None) -> LoadProgress:
 
 if TYPE_CHECKING:
     _backend: type[Backend] = EmbeddedBackend
+    _appraiser: type[ModelAppraiser] = EmbeddedBackend
     _fetcher: type[ModelFetcher] = EmbeddedBackend
     _keeper: type[StateKeeper] = EmbeddedBackend
     _note: type[StatusNote] = EmbeddedBackend

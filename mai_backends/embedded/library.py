@@ -126,6 +126,35 @@ class Library:
                 return profile
         raise FetchError(f"{path.name} was fetched and cannot be found", remedy="look at: mai logs")
 
+    async def appraise(self, source: str) -> ModelProfile:
+        """What a model is that is not here, by its header: of a key of the catalogue from the first source that tells.
+
+        Raises ``UnknownModel``, ``Offline`` or ``FetchError``.
+        """
+        from mai_backends.embedded.ahead import look_ahead
+        from mai_backends.embedded.sources import Access, local, router
+        from mai_backends.transport import Patience
+
+        access, known = Access(environment=self._environment, home=self._home), self._known(source)
+        if known is None and not router.is_remote(source) and not local.is_path(source):
+            raise self._unknown(source)
+        failures: list[FetchError] = []
+        for where in known.sources if known is not None else (source,):
+            try:
+                ahead = await look_ahead(where, access, self._patience or Patience())
+            except FetchError as error:
+                failures.append(error)
+                continue
+            if ahead.facts.kind is not FileKind.TEXT:
+                raise FetchError(f"{ahead.filename} is no model Mai can chat with", remedy="choose another file")
+            stem = ahead.filename.removesuffix(".gguf")
+            found = Found(files=(Path(where),), stem=stem, origin="", size=ahead.size)
+            profile = self._profile(known.key if known is not None else key_of(stem), found, ahead.facts)
+            return replace(profile, location=where, installed=False)
+        if not failures:
+            raise FetchError(f"nobody is known to offer {source}", remedy="name a source: hf:OWNER/NAME or a path")
+        raise next((error for error in failures if not isinstance(error, Offline)), failures[0])
+
     async def remove(self, model: ModelProfile) -> int:
         """Delete a model Mai fetched; returns the bytes freed, 0 where another tool keeps the same file.
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mai_core.cli.estimating import appraisal_json, estimate_view
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import ink, note, print_json, print_table, size, to_json, tokens
 from mai_core.cli.status import host_name, tell_of_faults
 from mai_core.cli.tables import table
+from mai_core.policy.appraisal import Asked
 from mai_core.policy.ladder import rung_words
+from mai_core.policy.models import KvType
 from mai_core.policy.selection import RejectionReason
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from mai_core.policy.appraisal import Appraisal
     from mai_core.runtime.status import ModelRow, Placement, Status
 
 __all__ = ["app", "models_view", "row_json"]
@@ -53,11 +57,34 @@ _COLOURS = {
 @app.command()
 def models(
     ctx: typer.Context,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL|SOURCE", help="With --estimate: models, or what mai pull takes.", show_default=False
+        ),
+    ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="What each would take and how fast it would be.")
+    ] = False,
+    context: Annotated[
+        int, typer.Option("--context", min=0, metavar="TOKENS", help="Estimate with this context.", show_default=False)
+    ] = 0,
+    kv: Annotated[
+        KvType | None, typer.Option("--kv", metavar="TYPE", help="Estimate with this cache: f16, q8_0 or q4_0.")
+    ] = None,
+    parallel: Annotated[
+        int, typer.Option("--parallel", min=1, metavar="N", help="Estimate with so many conversations at once.")
+    ] = 1,
     everything: Annotated[bool, typer.Option("--all", "-a", help="Also those that would have to be fetched.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Every model there is, and how it fits this machine now."""
     invocation = Invocation.of(ctx)
+    if estimate:
+        _estimate(invocation, names or (), Asked(context=context, kv_type=kv, parallel=parallel), as_json)
+        return
+    if names or context or kv is not None or parallel > 1:
+        raise typer.BadParameter("models, --context, --kv and --parallel are for --estimate")
 
     async def main() -> tuple[tuple[ModelRow, ...], Status]:
         async with invocation.mai() as mai:
@@ -80,6 +107,20 @@ def models(
     if hidden and shown:
         note(f"{hidden} more can be fetched: mai models --all")
     tell_of_faults(status.backends)
+
+
+def _estimate(invocation: Invocation, names: Sequence[str], asked: Asked, as_json: bool) -> None:
+    async def main() -> tuple[Appraisal, ...]:
+        async with invocation.mai() as mai:
+            return await mai.estimate(names, asked)
+
+    appraisals = run(main)
+    if as_json:
+        print_json([appraisal_json(appraisal) for appraisal in appraisals])
+    elif appraisals:
+        print_table(estimate_view(appraisals))
+    else:
+        note("No model is on this disk yet. Name one: mai models --estimate KEY (mai models --all lists some).")
 
 
 def row_json(row: ModelRow) -> dict[str, Any]:

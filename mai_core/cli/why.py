@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mai_core.cli.estimating import known_by
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import ago, ink, print_json, print_table, seconds, size, tokens
@@ -118,7 +119,7 @@ def _turn(decision: Decision) -> Table:
 _COLUMNS: Mapping[str, Callable[[Candidate], str]] = {
     "Quality": lambda c: f"{c.quality:.2f}",
     "Wait": lambda c: seconds(c.wait_seconds),
-    "Memory": lambda c: f"{size(c.footprint.total)}{f' ±{c.error:.1%}' if c.basis is not None else ''}",
+    "Memory": lambda c: f"{size(c.footprint.total)}{f' ±{c.error:.1%} {c.basis.value}' if c.basis is not None else ''}",
     "Speed": lambda c: f"{c.tokens_per_second:.0f}/s",
     "Load": lambda c: seconds(c.load_seconds),
     "Read": lambda c: seconds(c.prefill_seconds),
@@ -172,12 +173,19 @@ def _rejections(rejections: Iterable[Rejection]) -> Iterable[RenderableType]:
         if rejection.reason is RejectionReason.NOT_INSTALLED:
             absent += 1
         else:
-            made.add_row(ink((rejection.key, "dim")), rejection.message, ink((rejection.remedy, "dim")))
+            made.add_row(ink((rejection.key, "dim")), _why_not(rejection), ink((rejection.remedy, "dim")))
     if made.row_count:
         yield made
     if absent:
         known = "1 known model is" if absent == 1 else f"{absent} known models are"
         yield ink((f"{known} not on this disk: mai models --all", "dim"))
+
+
+def _why_not(rejection: Rejection) -> Text:
+    """Of one for want of memory also how far its prediction may be off, and how it is known."""
+    if rejection.basis is None:
+        return ink(rejection.message)
+    return ink(rejection.message, (f"  ±{rejection.error:.1%}, {known_by(rejection.basis)}", "dim"))
 
 
 def _receipt(receipt: Receipt) -> Text:

@@ -24,6 +24,7 @@ __all__ = [
     "ContextTransfer",
     "FetchProgress",
     "GenerationEvent",
+    "ModelAppraiser",
     "ModelFetcher",
     "ProbeContext",
     "ResourceProbe",
@@ -133,6 +134,18 @@ class ModelFetcher(Protocol):
 
     async def remove(self, model: ModelProfile) -> int:
         """Delete an installed model that Mai put there; returns the bytes freed."""
+        ...
+
+
+@runtime_checkable
+class ModelAppraiser(Protocol):
+    """A backend that can say what a model is that is not on this disk."""
+
+    async def appraise(self, source: str) -> ModelProfile:
+        """What ``source`` (as for ``ModelFetcher.fetch``) is, for which at most headers are read; it is not installed.
+
+        Raises ``UnknownModel``, ``Offline`` or ``FetchError``.
+        """
         ...
 
 

@@ -76,7 +76,7 @@ def feasible(situation: Situation) -> Feasibility:
     return Feasibility(tuple(candidates), tuple(rejections))
 
 
-def _wanted_context(model: ModelProfile, situation: Situation) -> int:
+def wanted_context(model: ModelProfile, situation: Situation) -> int:
     """The configured window, doubled until the conversation fits: however it grows, it is reloaded but a few times.
 
     No more than the model reads while a person has patience: the rest of a longer conversation is condensed.
@@ -104,7 +104,7 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
     nothing. An instance too small for the conversation stays of use, which is then compressed, where no larger one
     fits with room to spare, and until memory was calm.
     """
-    wanted = _wanted_context(model, situation)
+    wanted = wanted_context(model, situation)
     host = situation.snapshot.host(model.host)
     pool = host.ram if host else None
     instance = _resident(model, situation)
@@ -129,7 +129,8 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
         elif instance.asked is not None and instance.asked.context >= wanted:
             return kept
     wants, corrections = _wants(model, wanted, situation), situation.corrections(model)
-    footprint = corrections.estimate(lowest(model, wants, room).footprint).upper
+    least = corrections.estimate(lowest(model, wants, room).footprint)
+    footprint = least.upper
     for planned in plans(model, wants, room) if room.spare(footprint) >= 0.0 else ():
         plan, estimate = planned.plan, corrections.estimate(planned.footprint)
         spare = room.spare(estimate.upper)
@@ -144,7 +145,14 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
         f"{needs}, {_gib(max(0, room.ram))} can be had",
         f"free {_gib(footprint.ram - room.ram)} of memory, or use a smaller model",
     )
-    return kept or replace(rejection, needed=footprint.ram, available=max(0, room.ram), pool=pool.name)
+    return kept or replace(
+        rejection,
+        needed=footprint.ram,
+        available=max(0, room.ram),
+        pool=pool.name,
+        error=least.error,
+        basis=least.basis,
+    )
 
 
 def _on_its_way(model: ModelProfile, wanted: int, situation: Situation) -> _Fit | None:

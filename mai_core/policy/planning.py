@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from mai_core.policy.footprint import predict_footprint
+from mai_core.policy.learning import Corrections
 from mai_core.policy.models import Footprint, KvType, LoadPlan, ModelProfile
 from mai_core.policy.resources import Host
 from mai_core.policy.room import Room
@@ -72,17 +73,31 @@ def lowest(model: ModelProfile, wants: Wants, room: Room) -> Planned:
 
 
 def plan_load(
-    model: ModelProfile, host: Host, wants: Wants, *, kept: float = 0.10, least: int = 256 * MIB, most: int = 2 * GIB
+    model: ModelProfile,
+    host: Host,
+    wants: Wants,
+    *,
+    room: Room | None = None,
+    corrections: Corrections | None = None,
+    kept: float = 0.10,
+    least: int = 256 * MIB,
+    most: int = 2 * GIB,
 ) -> Planned | None:
     """The best plan that fits the free memory of ``host``; None when none does, or nothing is known of its main memory.
 
-    Of every pool the share ``kept``, between ``least`` and ``most`` bytes, stays free. Threads are the free cores, all
+    Of every pool the share ``kept``, between ``least`` and ``most`` bytes, stays free, unless ``room`` says what may be
+    taken. With ``corrections`` a plan fits when its upper estimate does. Threads are the free cores, all
     but one where there are several: an engine that shares a core stands still with it.
     """
     if host.ram is None:
         return None
-    room = Room.of(host.ram, host, kept=kept, least=least, most=most, offload=model.offload)
-    found = next((planned for planned in plans(model, wants, room) if room.spare(planned.footprint) >= 0.0), None)
+    if room is None:
+        room = Room.of(host.ram, host, kept=kept, least=least, most=most, offload=model.offload)
+
+    def taken(planned: Planned) -> Footprint:
+        return corrections.estimate(planned.footprint).upper if corrections is not None else planned.footprint
+
+    found = next((planned for planned in plans(model, wants, room) if room.spare(taken(planned)) >= 0.0), None)
     threads = max(1, min(host.cpu.free_cores, host.cpu.cores - 1))
     return found and replace(found, plan=replace(found.plan, threads=threads))
 

@@ -101,7 +101,8 @@ class RejectionReason(StrEnum):
 class Rejection:
     """A placement that cannot serve this turn, with the numbers and what would lift it.
 
-    ``needed`` and ``available`` are bytes for MEMORY and tokens for CONTEXT. ``model`` and ``backend`` are as in
+    ``needed`` and ``available`` are bytes for MEMORY and tokens for CONTEXT; ``needed`` bytes are an upper estimate,
+    whose relative ``error`` and ``basis`` are those of the prediction. ``model`` and ``backend`` are as in
     ``Candidate``; ``backend`` is empty for a pinned model of which nobody knows where it was.
     """
 
@@ -114,6 +115,8 @@ class Rejection:
     needed: int = 0
     available: int = 0
     pool: str = ""
+    error: float = 0.0
+    basis: Basis | None = None
 
     @property
     def missing(self) -> int:

@@ -18,6 +18,7 @@ from mai_core.errors import MaiError
 from mai_core.paths import Paths
 from mai_core.plugin.interfaces import FetchProgress
 from mai_core.plugin.registry import PluginRegistry
+from mai_core.policy.appraisal import Appraisal, Asked
 from mai_core.policy.messages import Conversation, GenerationOptions, Image, Message, Role, Tool
 from mai_core.policy.models import ModelProfile
 from mai_core.policy.triggers import WatchRules
@@ -263,6 +264,10 @@ class AsyncMai:
     async def models(self) -> tuple[ModelRow, ...]:
         """Every model and how it stands now."""
         return await self.manager.models()
+
+    async def estimate(self, names: Sequence[str] = (), asked: Asked | None = None) -> tuple[Appraisal, ...]:
+        """What models would take and how fast they would be; see ``ModelManager.estimate``."""
+        return await self.manager.estimate(names, asked)
 
     async def explain(self, prompt: str | None = None, *, conversation: str | None = None) -> Explanation:
         """Why the last model was chosen, or with ``prompt`` which one would be, without loading any."""

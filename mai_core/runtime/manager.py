@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from mai_core.errors import BackendUnavailable, MaiError, NothingFits, UnknownModel
-from mai_core.plugin.interfaces import Backend, FetchProgress, ModelFetcher
+from mai_core.errors import BackendUnavailable, FetchError, MaiError, ModelFileError, NothingFits, UnknownModel
+from mai_core.plugin.interfaces import Backend, FetchProgress, ModelAppraiser, ModelFetcher
+from mai_core.policy.appraisal import Appraisal, Asked, appraise
 from mai_core.policy.feasibility import Limits, Situation, feasible
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.ladder import rungs_of
@@ -205,6 +207,45 @@ class ModelManager:
             )
             rows.setdefault(m.model, []).append(placement)
         return tuple(map(ModelRow.of, rows.values()))
+
+    async def estimate(self, names: Sequence[str] = (), asked: Asked | None = None) -> tuple[Appraisal, ...]:
+        """What models would take, loaded the best way that fits now; all that are installed without ``names``.
+
+        A name is one of a model, or a source as ``fetch`` takes it, of which at most the header is read. Raises
+        ``UnknownModel``, ``Offline`` or ``FetchError``.
+        """
+        await self._catalog.settled()
+        situation = await self._decider.situation(TaskFeatures(), current=self.current, pinned=await self.pin())
+        if not names:
+            told = [(m, "") for m in situation.models if m.installed and not m.fault]
+        else:
+            told = list(await asyncio.gather(*map(self._looked_up, names)))
+        return tuple([await asyncio.to_thread(appraise, model, situation, asked, note=why) for model, why in told])
+
+    async def _looked_up(self, name: str) -> tuple[ModelProfile, str]:
+        """What a name or a source is; of a model of the catalogue whose header nobody tells, what the catalogue knows,
+        and why no more."""
+        known: ModelProfile | None = None
+        with contextlib.suppress(UnknownModel):
+            known = self._catalog.resolve(name)
+        if known is not None and known.fault:
+            raise ModelFileError(
+                f"{known.key} cannot be used: {known.fault}", remedy=f"fetch it again: mai pull {known.key}"
+            )
+        if known is not None and known.installed:
+            return known, ""
+        appraiser = next((b for b in self._backends.values() if isinstance(b, ModelAppraiser)), None)
+        if appraiser is None:
+            raise BackendUnavailable(
+                "no backend that is on can look at models that are not here",
+                remedy="turn one on: mai config set backends.embedded.enabled true",
+            )
+        try:
+            return await appraiser.appraise(known.key if known is not None else name), ""
+        except FetchError as error:
+            if known is None or not known.size_bytes:
+                raise
+            return known, f"guessed from its size, for its header cannot be read: {error.message}"
 
     async def pin(self) -> str | None:
         """The pinned model: this process's own, else the one all share."""
