@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mai_core.policy.models import LoadedModel
     from mai_core.policy.selection import Rejection
-    from mai_core.runtime.status import BackendStatus, Status
+    from mai_core.runtime.status import BackendStatus, Held, Status
 
 __all__ = ["app", "host_name", "status_view", "tell_of_faults"]
 
@@ -110,18 +110,24 @@ def _headline(status: Status) -> Table:
 
 
 def _loaded(status: Status) -> Table:
-    numbers = ("Context", "Memory", "Mapped")
-    made = table("Loaded", *numbers, "Where", "By", right=numbers, drop=("Where", "Context", "By"))
+    numbers = ("Context", "Memory", "Mapped", "Predicted")
+    made = table("Loaded", *numbers, "Where", "By", right=numbers, drop=("Where", "Predicted", "Context", "By"))
     for model, owner in _instances(status):
         made.add_row(
             ink((model.key, "cyan"), (" answering", "green") if model.leased else ""),
             tokens(model.plan.context),
             size(model.footprint.anonymous + sum(model.footprint.devices.values())),
             size(model.footprint.file_backed),
+            _predicted(status.held.get(model.key) if model.owned else None),
             model.backend + ("" if model.host == "local" else f" on {model.host}"),
             f"process {owner}" if model.owned else ink(("not Mai", "dim")),
         )
     return made
+
+
+def _predicted(held: Held | None) -> str:
+    """What was predicted in all when it was last measured, and how far what was seen is from that."""
+    return "–" if held is None else f"{size(held.predicted.total)} {held.deviation:+.1%}"
 
 
 def _kept_out(rejections: Iterable[Rejection]) -> Table:

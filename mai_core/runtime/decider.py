@@ -25,6 +25,7 @@ from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.monitor import Monitor
 from mai_core.runtime.observing import Observing
 from mai_core.runtime.pool import Pool
+from mai_core.runtime.status import Held
 from mai_core.runtime.store import Store
 
 __all__ = ["Decider"]
@@ -108,6 +109,15 @@ class Decider:
             and (found := self._breakers.of(self._catalog.origin(model.key))) is not None
             and found.open
         )
+
+    async def held(self) -> dict[str, Held]:
+        """By key, how predictions stood when models were last measured; see ``Observing``."""
+        last = await self._observing.last()
+        seen = {m.key: last[m.backend, m.location] for m in self._catalog.models if (m.backend, m.location) in last}
+        return {
+            key: Held(one.predicted, one.observed, one.observed.total / max(1, one.predicted.total) - 1.0)
+            for key, one in seen.items()
+        }
 
     async def decide(self, situation: Situation, *, explain: bool = False) -> Decision:
         """The decision; with ``explain`` also the smallest change that would flip it."""

@@ -184,6 +184,7 @@ class ModelManager:
             probe_faults=self._monitor.faults,
             rungs=rungs_of(loaded, self._catalog.models, self._limits.window),
             kept_out=await self._decider.kept_out(),
+            held=await self._decider.held(),
         )
 
     async def models(self) -> tuple[ModelRow, ...]:

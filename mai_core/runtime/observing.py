@@ -36,6 +36,11 @@ class Observing:
                 self._learned = learn(self._seen)
             return self._learned
 
+    async def last(self) -> dict[tuple[str, str], Observation]:
+        """What was last seen of each model, by backend and the backend's reference to it."""
+        await self.learned()
+        return {(one.backend, one.model): one for one in reversed(self._seen)}
+
     def predict(self, model: ModelProfile, plan: LoadPlan) -> Footprint:
         """What loading a model will take, in the light of what was learnt until now."""
         corrections = (self._learned or Learned()).of(model, self.engines[model.backend])

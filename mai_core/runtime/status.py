@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mai_core.policy.models import LoadedModel, ModelProfile
+from mai_core.policy.models import Footprint, LoadedModel, ModelProfile
 from mai_core.policy.resources import ResourceSnapshot
 from mai_core.policy.selection import Candidate, Rejection, Rung
 from mai_core.runtime.presence import ProcessNote
 
-__all__ = ["BackendStatus", "ModelRow", "Placement", "Status"]
+__all__ = ["BackendStatus", "Held", "ModelRow", "Placement", "Status"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,15 @@ class BackendStatus:
     remedy: str = ""
     absent: bool = False
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a header said a model would take, what it was seen to take, and how far that is off: 0.02 is 2 % more."""
+
+    predicted: Footprint
+    observed: Footprint
+    deviation: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +116,8 @@ class Status:
 
     ``current`` is the model that answered last or answers now. ``processes`` are all running Mai processes of this
     person, this one included, with the models each has loaded. ``rungs`` says by key how far
-    what this process has loaded came down the ladder; ``kept_out`` who is not tried after failing, and until when.
+    what this process has loaded came down the ladder; ``kept_out`` who is not tried after failing, and until when. ``held`` says by
+    key how a prediction stood when a model was last measured.
     """
 
     current: str | None
@@ -119,3 +129,4 @@ class Status:
     probe_faults: tuple[str, ...] = ()
     rungs: Mapping[str, str] = field(default_factory=dict)
     kept_out: tuple[Rejection, ...] = ()
+    held: Mapping[str, Held] = field(default_factory=dict)
