@@ -116,8 +116,8 @@ class Status:
 
     ``current`` is the model that answered last or answers now. ``processes`` are all running Mai processes of this
     person, this one included, with the models each has loaded. ``rungs`` says by key how far
-    what this process has loaded came down the ladder; ``kept_out`` who is not tried after failing, and until when. ``held`` says by
-    key how a prediction stood when a model was last measured.
+    what this process has loaded came down the ladder; ``kept_out`` who is not tried after failing, and until when.
+    ``held`` says by key how a prediction stood when a model was last measured.
     """
 
     current: str | None
