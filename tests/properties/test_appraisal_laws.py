@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from test_policy_laws import situations
+from dataclasses import replace
+
+from hypothesis import given, settings
+from test_policy_laws import situations, snapshot
 
 from mai_core.policy.appraisal import Asked, appraise
 from mai_core.policy.feasibility import Situation, feasible
@@ -35,3 +37,25 @@ def test_the_parts_add_up_to_what_is_corrected(situation: Situation) -> None:
         together = Footprint(sum(p.anonymous for p in found.parts), sum(p.file_backed for p in found.parts))
         assert found.estimate is not None
         assert situation.corrections(model).estimate(together).footprint == found.estimate.footprint
+
+
+def loads(situation: Situation) -> bool:
+    return any(c.rung is not Rung.SLOW for c in feasible(situation).candidates)
+
+
+@settings(max_examples=30)
+@given(situations(least=1))
+def test_the_two_agree_to_the_mebibyte(situation: Situation) -> None:
+    total = 512 * 2**30
+
+    def having(free: int) -> Situation:
+        return replace(situation, models=situation.models[:1], snapshot=snapshot(total, free))
+
+    short, enough = 0, total
+    while enough - short > 2**20:
+        middle = (short + enough) // 2
+        short, enough = (short, middle) if loads(having(middle)) else (middle, enough)
+    for free, fits in ((short, False), (enough, True)):
+        found = appraise(situation.models[0], having(free)).verdict
+        assert found is not None
+        assert found.fits == fits
