@@ -59,6 +59,11 @@ _FILE_TYPES: Mapping[int, str] = {
 }
 
 
+# Heads that guess ahead for another model out of its hidden states: alone they write nothing. A whole small model that
+# somebody means to draft with is one to chat with as well, and its file does not tell.
+_DRAFTS = frozenset({"eagle3"})
+
+
 class FileKind(StrEnum):
     """What a GGUF file is for."""
 
@@ -66,6 +71,7 @@ class FileKind(StrEnum):
     EMBEDDING = "embedding"
     PROJECTOR = "projector"
     ADAPTER = "adapter"
+    DRAFT = "draft"
     OTHER = "other"
 
 
@@ -136,8 +142,10 @@ def _kind(header: Header) -> FileKind:
     declared = text_of(metadata, "general.type")
     if declared in ("mmproj", "projector") or architecture == "clip":
         return FileKind.PROJECTOR
-    if declared == "adapter":
+    if declared == "adapter" or "adapter.type" in metadata:  # early converters wrote the second alone
         return FileKind.ADAPTER
+    if architecture in _DRAFTS:
+        return FileKind.DRAFT
     # Encoders have no causal attention; decoders made into embedding models say how they pool.
     if metadata.get(f"{architecture}.attention.causal") is False or metadata.get(f"{architecture}.pooling_type", 0):
         return FileKind.EMBEDDING

@@ -198,6 +198,21 @@ def test_what_cannot_be_read_is_left_out(home: Path, models: Path) -> None:
     assert [path.name for path, _ in _gguf_files(models)] == ["good.gguf"]
 
 
+async def test_adapters_and_heads_that_draft_are_never_offered(
+    models: Path, make_library: Callable[..., Library]
+) -> None:
+    write(models / "good.gguf")
+    others = {
+        "lora": {"general.type": "adapter", "adapter.type": "lora"},
+        "old-lora": {"adapter.type": "lora"},
+        "head": {"general.architecture": "eagle3", "eagle3.block_count": 1},
+        "eyes": {"general.architecture": "clip"},
+    }
+    for stem, told in others.items():
+        write(models / f"{stem}.gguf", gguf({**LLAMA, **told}, TENSORS))
+    assert [model.key for model in await make_library(scan_other_tools=False).profiles()] == ["good"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_folder_is_left_out(home: Path, models: Path) -> None:
     write(models / "good.gguf")

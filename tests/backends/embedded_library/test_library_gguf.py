@@ -119,6 +119,8 @@ def test_sliding_layers_by_an_explicit_pattern(file: Path) -> None:
         ({"general.type": "mmproj"}, FileKind.PROJECTOR),
         ({"general.architecture": "clip"}, FileKind.PROJECTOR),
         ({"general.type": "adapter"}, FileKind.ADAPTER),
+        ({"adapter.type": "lora", "adapter.lora.alpha": 16.0}, FileKind.ADAPTER),
+        ({"general.architecture": "eagle3", "eagle3.block_count": 1}, FileKind.DRAFT),
         ({"llama.pooling_type": 3}, FileKind.EMBEDDING),
         ({"llama.attention.causal": False}, FileKind.EMBEDDING),
         ({"general.architecture": "flux"}, FileKind.OTHER),

@@ -84,11 +84,11 @@ def small(file: Path, name: str, layers: int) -> Path:
     head = b"GGUF" + struct.pack("<IQQ", 3, len(rows), len(metadata))
     head += b"".join(text(key) + packed(one) for key, one in metadata.items())
     offset = 0
-    for tensor, shape, _ in rows:
+    for tensor, shape, kind in rows:
         elements = 1
         for extent in shape:
             elements *= extent
-        matrix = len(shape) > 1 and shape[0] % 32 == 0 and not tensor.endswith(".bias")
+        matrix = kind != "F32" and shape[0] % 32 == 0
         head += text(tensor) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, Q4_1 if matrix else F32, offset)
         offset += -(-(elements // 32 * 20 if matrix else elements * 4) // 32) * 32
     with file.open("wb") as out:
@@ -109,6 +109,8 @@ def small(file: Path, name: str, layers: int) -> Path:
         ("starcoder2-7b", 2),
         ("qwen3-30b-a3b", 2),
         ("mamba-1.4b", 3),
+        ("rwkv-6-finch-3b", 2),
+        ("rwkv-7-goose-2.9b", 2),
         ("qwen3-next-80b-a3b", 4),
     ],
 )

@@ -658,6 +658,58 @@ PUBLISHED: Mapping[str, Published] = {
             ),
         ),
     ),
+    "rwkv-6-finch-3b": Published(
+        architecture="rwkv6",
+        config=Config(layers=32, width=2560, feed=8960, vocabulary=65536, state=64, steps=32, biased=("norms",)),
+        layer=tensors.rwkv6,
+        context=1048576,
+        parameters=3.1e9,
+        digit=0.05e9,
+        extra={"wkv.head_size": 64, "time_mix_extra_dim": 32, "time_decay_extra_dim": 64, "rescale_every_n_layers": 6},
+        tokenizer="rwkv",
+        source="https://arxiv.org/abs/2404.05892 (two Finch models with 1.6 and 3.1 billion parameters)",
+    ),
+    "rwkv-6-finch-7b": Published(
+        architecture="rwkv6",
+        config=Config(layers=32, width=4096, feed=14336, vocabulary=65536, state=128, steps=64, biased=("norms",)),
+        layer=tensors.rwkv6,
+        context=1048576,
+        parameters=7.6e9,
+        digit=0.05e9,
+        # https://github.com/ggml-org/llama.cpp/issues/9315
+        tensors=902,
+        extra={"wkv.head_size": 64, "time_mix_extra_dim": 64, "time_decay_extra_dim": 128, "rescale_every_n_layers": 6},
+        tokenizer="rwkv",
+        source="https://huggingface.co/RWKV/v6-Finch-7B-HF",
+    ),
+    "rwkv-7-goose-2.9b": Published(
+        architecture="rwkv7",
+        config=Config(
+            layers=32, width=2560, feed=10240, vocabulary=65536, state=64, steps=96, query_rank=320, biased=("norms",)
+        ),
+        layer=tensors.rwkv7,
+        context=1048576,
+        parameters=2.9e9,
+        digit=0.05e9,
+        extra={
+            "wkv.head_size": 64,
+            "attention.decay_lora_rank": 96,
+            "attention.iclr_lora_rank": 96,
+            "attention.value_residual_mix_lora_rank": 64,
+            "attention.gate_lora_rank": 320,
+        },
+        tokenizer="rwkv",
+        source="https://arxiv.org/abs/2503.14456 (0.19 to 2.9 billion parameters)",
+        figures=tuple(
+            Cache(
+                context=context,
+                mib=32 * 4 * (163840 + 2 * 2560) / _MIB,
+                # Two shifted rows of each layer beside it, by https://github.com/vllm-project/vllm/pull/41060
+                source=f"{_LLAMA_CPP}/issues/18154 (cache_s_l0: 163840 elements of f32 in each of 32 layers)",
+            )
+            for context in (512, 32768)
+        ),
+    ),
     "glm-z1-32b": Published(
         architecture="glm4",
         config=Config(layers=61, width=6144, feed=23040, vocabulary=151552, heads=48, kv_heads=2, head=128),

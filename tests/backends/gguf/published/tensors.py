@@ -380,3 +380,55 @@ def lfm2(made: Table, config: Config, index: int) -> None:
         made.matrix(f"blk.{index}.shortconv.out_proj", config.width, config.width)
     made.norm(f"blk.{index}.ffn_norm", config.width)
     gated(made, config.width, config.feed, index)
+
+
+def _rwkv_norms(made: Table, config: Config, index: int) -> None:
+    if index == 0:
+        made.norm("token_embd_norm", config.width, biased=True)
+    made.norm(f"blk.{index}.attn_norm", config.width, biased=True)
+    made.norm(f"blk.{index}.attn_norm_2", config.width, biased=True)
+    made.norm(f"blk.{index}.time_mix_ln", config.width, biased=True)
+
+
+def rwkv6(made: Table, config: Config, index: int) -> None:
+    """``steps`` is the rank of what mixes a token with the one before, ``state`` that of the decay. As first converted:
+    what mixes them in five rows by themselves."""
+    width, at = config.width, f"blk.{index}"
+    _rwkv_norms(made, config, index)
+    made.matrix(f"{at}.time_mix_w1", width, 5 * config.steps)
+    made.matrix(f"{at}.time_mix_w2", config.steps, width, 5)
+    for name in "xwkvrg":
+        made.plain(f"{at}.time_mix_lerp_{name}.weight", width, 1, 1)
+    made.plain(f"{at}.time_mix_first.weight", 64, width // 64)
+    made.plain(f"{at}.time_mix_decay.weight", width)
+    made.matrix(f"{at}.time_mix_decay_w1", width, config.state)
+    made.matrix(f"{at}.time_mix_decay_w2", config.state, width)
+    for name in ("key", "value", "receptance", "gate", "output"):
+        made.matrix(f"{at}.time_mix_{name}", width, width)
+    for name in "kr":
+        made.plain(f"{at}.channel_mix_lerp_{name}.weight", width, 1, 1)
+    made.matrix(f"{at}.channel_mix_key", width, config.feed)
+    made.matrix(f"{at}.channel_mix_value", config.feed, width)
+    made.matrix(f"{at}.channel_mix_receptance", width, width)
+
+
+def rwkv7(made: Table, config: Config, index: int) -> None:
+    """Four pairs of narrow matrices: decay and learning rate of rank ``steps``, value of ``state``, gate of
+    ``query_rank``. The first layer's value has the learning rate's rank and is not used."""
+    width, at = config.width, f"blk.{index}"
+    _rwkv_norms(made, config, index)
+    ranks = {"w": config.steps, "a": config.steps, "v": config.state if index else config.steps}
+    for name, rank in ranks.items():
+        made.plain(f"{at}.time_mix_{name}0.weight", width)
+        made.matrix(f"{at}.time_mix_{name}1", width, rank)
+        made.matrix(f"{at}.time_mix_{name}2", rank, width)
+    made.matrix(f"{at}.time_mix_g1", width, config.query_rank)
+    made.matrix(f"{at}.time_mix_g2", config.query_rank, width)
+    made.plain(f"{at}.time_mix_lerp_fused.weight", width, 1, 1, 6)
+    for name in ("k_k", "k_a", "r_k"):
+        made.plain(f"{at}.time_mix_{name}.weight", width)
+    for name in ("key", "value", "receptance", "output"):
+        made.matrix(f"{at}.time_mix_{name}", width, width)
+    made.plain(f"{at}.channel_mix_lerp_k.weight", width, 1, 1)
+    made.matrix(f"{at}.channel_mix_key", width, config.feed)
+    made.matrix(f"{at}.channel_mix_value", config.feed, width)
