@@ -56,12 +56,15 @@ def calibrate(
 
     try:
         run(main)
+    except typer.Exit:
+        note("Stopped before the end; what was measured until then is kept.")
+        raise
     finally:
         if found:
-            print_json(calibration_json(found[0])) if as_json else _tell(found[0])
+            print_json(calibration_json(found[0])) if as_json else _tell(found[0], keep_all=keep_all)
 
 
-def _tell(found: Calibration) -> None:
+def _tell(found: Calibration, *, keep_all: bool) -> None:
     measured = [one for one in found.models if one.repetitions]
     if measured:
         print_table(memory_view(measured))
@@ -77,7 +80,7 @@ def _tell(found: Calibration) -> None:
         note(f"{left.key}: {_with_remedy(left.why, left.remedy)}")
     if busy := found.busy or next((one.busy for one in found.models if one.busy), ""):
         note(f"The machine was busy: {busy}. Speeds are better measured when it is not.", style="yellow")
-    if any(one.busy for one in found.models):
+    if not keep_all and any(one.busy for one in found.models):
         note("Speeds measured while it was busy are kept only with --keep-all; what models take in memory is.")
 
 
