@@ -2,6 +2,9 @@
 
 The evidence (mean gain per known kind of task carries nearly all of what routing can win; per-prompt difficulty
 little) sets the ambition: name the kind of task well, and grade difficulty coarsely.
+
+Cues tell what is to be done (translate, summarise, write); trained weights, where they are at hand, tell what a
+question is about and how hard it is, which is what outcomes are known of. Without weights cues do for both.
 """
 
 from __future__ import annotations
@@ -9,42 +12,34 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
+from mai_core.policy.cues import cued, ends
 from mai_core.policy.images import image_tokens
+from mai_core.policy.kinds import TaskKind
 from mai_core.policy.messages import Message, Role
 from mai_core.policy.models import Capability
+from mai_core.policy.tasks import SLOPE, Judgement, TaskModel
+from mai_core.policy.terms import judged, terms_of
 
 __all__ = ["TaskFeatures", "TaskKind", "classify", "estimate_tokens", "turn_features"]
-
-
-class TaskKind(StrEnum):
-    """Kinds of task whose quality differs between models."""
-
-    CHAT = "chat"
-    CODE = "code"
-    MATH = "math"
-    REASONING = "reasoning"
-    KNOWLEDGE = "knowledge"
-    EXTRACTION = "extraction"
-    SUMMARY = "summary"
-    TRANSLATION = "translation"
-    WRITING = "writing"
-    TOOL_USE = "tool-use"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFeatures:
     """What this turn asks for.
 
+    field            what a question of knowledge or reasoning is about, one of ``kinds.FIELDS``; empty where untold
     difficulty       0 for a greeting, 1 for what only the best models manage
+    discrimination   how much it helps that a model is able: 1 on average, less where able models are no better
     prompt_tokens    estimated size of everything the model has to read
     new_tokens       the part of it that the model in use has not read yet
     reply_tokens     expected length of the answer
     """
 
     kind: TaskKind = TaskKind.CHAT
+    field: str = ""
     difficulty: float = 0.3
+    discrimination: float = 1.0
     capabilities: frozenset[Capability] = frozenset()
     prompt_tokens: int = 0
     new_tokens: int = 0
@@ -52,117 +47,10 @@ class TaskFeatures:
 
 
 def _words(*stems: str) -> re.Pattern[str]:
-    """Any of the stems at the beginning of a word: ``summar`` finds summary, summarise and summarize."""
+    """Any of the stems at the beginning of a word: ``optimi`` finds optimise and optimization."""
     return re.compile(rf"(?<!\w)(?:{'|'.join(stems)})", re.IGNORECASE)
 
 
-# Each cue adds its weight to its kind; the kind with most weight wins.
-_CUES: tuple[tuple[TaskKind, float, re.Pattern[str]], ...] = (
-    (
-        TaskKind.TRANSLATION,
-        3.0,
-        _words("translat", "übersetz", "tradui", "traduc", r"in(?:to)? (?:french|german|spanish|english|italian)\b"),
-    ),
-    (TaskKind.SUMMARY, 3.0, _words("summar", "tl;?dr", "key points", "zusammenfass", "fasse", "résum", "resum")),
-    (
-        TaskKind.EXTRACTION,
-        2.5,
-        _words("extract", "list (?:all|every)", "find all", "pull out", "parse th", "classif", "as json"),
-    ),
-    (TaskKind.CODE, 3.0, re.compile(r"```|^\s*(?:def|class|import|from|#include|fn|func|SELECT)\s", re.MULTILINE)),
-    (
-        TaskKind.CODE,
-        2.0,
-        _words(
-            *(
-                "python",
-                "javascript",
-                "typescript",
-                r"rust\b",
-                r"java\b",
-                "golang",
-                r"c\+\+",
-                r"sql\b",
-                r"bash\b",
-                "regex",
-            ),
-            *("docker", r"git\b", r"html\b", r"css\b", r"api\b", r"code\b", "coding", r"function\b", r"script\b"),
-            *("refactor", "debug", "compile", "stack ?trace", "traceback", "unit test", "implement", "programm"),
-        ),
-    ),
-    (TaskKind.MATH, 3.0, re.compile(r"\d\s*[-+*/^=×÷]\s*\d|\\(?:frac|int|sum)|\$[^$]+\$|[∑∫√≤≥]")),
-    (
-        TaskKind.MATH,
-        2.0,
-        _words(
-            *("solve", "equation", "integral", "derivative", "probabilit", "calculat", "compute", "how (?:many|much)"),
-            *(
-                "percent",
-                "sum of",
-                "theorem",
-                "matrix",
-                "polynomial",
-                "modulo",
-                "berechne",
-                "wie viel",
-                "combien",
-                "cuánt",
-            ),
-        ),
-    ),
-    (
-        TaskKind.REASONING,
-        2.0,
-        _words("step by step", r"reason(?:ing)?\b", "puzzle", "riddle", "logic", "deduce", r"prove\b", "trade-?off"),
-    ),
-    (
-        TaskKind.REASONING,
-        1.5,
-        _words(
-            "why does",
-            "compare",
-            "analy[sz]e",
-            "evaluate",
-            r"plan\b",
-            "strategy",
-            "pros and cons",
-            "what if",
-            "which of",
-        ),
-    ),
-    (
-        TaskKind.WRITING,
-        2.5,
-        _words(
-            *(
-                r"write (?:a|an|me|the)\b",
-                "compose",
-                "draft",
-                "poem",
-                "story",
-                "essay",
-                "e-?mail",
-                r"letter\b",
-                r"blog",
-            ),
-            *("rewrite", "rephrase", "schreib"),
-        ),
-    ),
-    (
-        TaskKind.TOOL_USE,
-        2.5,
-        _words("(?:call|use) the (?:tool|function)", "search the web", "open the file", "run the command"),
-    ),
-    (
-        TaskKind.KNOWLEDGE,
-        1.5,
-        _words(
-            *("what (?:is|are|was|were)", "who (?:is|was|were)", "when (?:did|was|is)", "where (?:is|was)", "explain"),
-            *("define", "capital of", "tell me about", "history of", "meaning of", "difference between"),
-            *("was ist", "wer (?:ist|war)", "qu'est-ce", "qué es"),
-        ),
-    ),
-)
 _HARD = _words(
     *(r"prove\b", r"proof\b", "optimi[sz]", "concurren", "distributed", "rigorous", "theorem", "asymptotic"),
     *("edge case", "in depth", "comprehensive", "architect"),
@@ -200,7 +88,13 @@ _REPLY_TOKENS = {
     TaskKind.WRITING: 448,
     TaskKind.CODE: 384,
 }
-_JUDGED_CHARACTERS = 4000
+# What the weights tell beside cues. A question with options is what they were trained on, and theirs to tell whatever
+# the cues say; else they need this much confidence, and to know that it is a question of a field at all.
+_CONFIDENCE = 0.6
+# Where there is neither a cue nor a question mark.
+_SURE = 0.9
+_OPTIONS = 3
+_ASKING = frozenset({TaskKind.MATH, TaskKind.REASONING, TaskKind.KNOWLEDGE})
 
 
 def estimate_tokens(text: str) -> int:
@@ -211,18 +105,23 @@ def estimate_tokens(text: str) -> int:
 
 
 def classify(
-    text: str, *, history_tokens: int = 0, cached_tokens: int = 0, images: int = 0, json_schema: bool = False
+    text: str,
+    *,
+    history_tokens: int = 0,
+    cached_tokens: int = 0,
+    images: int = 0,
+    json_schema: bool = False,
+    model: TaskModel | None = None,
 ) -> TaskFeatures:
     """What ``text``, the person's newest message, asks for.
 
     ``history_tokens`` is the size of everything before it, ``cached_tokens`` the part the model in use has read, and
     ``images`` the tokens of what the message shows: only who sees can answer that. Only the first and last few thousand
-    characters are judged, so a huge paste costs no time.
+    characters are judged, so a huge paste costs no time. Without ``model``, the trained weights, cues alone tell.
     """
-    judged = (
-        text if len(text) <= _JUDGED_CHARACTERS else text[: _JUDGED_CHARACTERS // 2] + text[-_JUDGED_CHARACTERS // 2 :]
-    )
-    kind = _kind_of(judged)
+    looked = judged(text)
+    asked = ends(looked)
+    kind, judgement = _told(looked, asked, model)
     tokens = estimate_tokens(text) + images
     capabilities = set()
     if images:
@@ -232,11 +131,13 @@ def classify(
     prompt = history_tokens + tokens
     return TaskFeatures(
         kind=kind,
-        difficulty=_difficulty(judged, kind, tokens - images),
+        field=judgement.likely.field if judgement else "",
+        difficulty=_trained_difficulty(judgement) if judgement else _difficulty(asked, kind, tokens - images),
+        discrimination=judgement.discrimination if judgement else 1.0,
         capabilities=frozenset(capabilities),
         prompt_tokens=prompt,
         new_tokens=max(tokens, prompt - cached_tokens),
-        reply_tokens=_reply_tokens(judged, kind),
+        reply_tokens=_reply_tokens(asked, kind),
     )
 
 
@@ -249,6 +150,7 @@ def turn_features(
     sees: bool,
     tools: bool = False,
     json_schema: bool = False,
+    model: TaskModel | None = None,
 ) -> TaskFeatures:
     """What ``asked`` asks for as the next message after ``before``; ``sees`` tells whether ``current`` sees images.
 
@@ -265,6 +167,7 @@ def turn_features(
         cached_tokens=history if read else 0,
         images=sum(map(image_tokens, asked.images)),
         json_schema=json_schema,
+        model=model,
     )
     needed = frozenset([Capability.VISION] * bool(shown) + [Capability.TOOLS] * tools)
     return replace(features, capabilities=features.capabilities | needed)
@@ -278,15 +181,27 @@ def _present(asked: Message, before: Sequence[Message]) -> Sequence[Message]:
     return (*before[began:], asked)
 
 
-def _kind_of(text: str) -> TaskKind:
-    weights: dict[TaskKind, float] = {}
-    for kind, weight, pattern in _CUES:
-        found = min(3, sum(1 for _ in pattern.finditer(text)))
-        if found:
-            weights[kind] = weights.get(kind, 0.0) + weight * (1.0 + 0.3 * (found - 1))
-    if not weights:
-        return TaskKind.CHAT
-    return max(weights, key=lambda kind: weights[kind])
+def _told(looked: str, asked: str, model: TaskModel | None) -> tuple[TaskKind, Judgement | None]:
+    """The kind of task, and what the weights say of it where they are to be believed."""
+    cues = cued(asked)
+    kind = max(cues, key=cues.__getitem__) if cues else TaskKind.CHAT
+    if model is None:
+        return kind, None
+    terms, options = terms_of(looked)
+    judgement = model.judge(terms)
+    likely = judgement.likely
+    if options >= _OPTIONS or (likely.kind is kind is TaskKind.CODE):
+        return likely.kind, judgement
+    if judgement.confidence < _CONFIDENCE or not likely.name:
+        return kind, None
+    sure = judgement.confidence >= _SURE or asked.rstrip()[-1:] in ("?", "？")
+    if kind in _ASKING or (kind is TaskKind.CHAT and sure):
+        return (likely.kind, judgement) if likely.kind in _ASKING else (kind, None)
+    return kind, None
+
+
+def _trained_difficulty(judgement: Judgement) -> float:
+    return round(min(1.0, max(0.0, 0.5 + judgement.difficulty / SLOPE)), 3)
 
 
 def _difficulty(text: str, kind: TaskKind, tokens: int) -> float:

@@ -6,12 +6,11 @@ import math
 
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.models import UNKNOWN_PARAMETERS, ModelProfile
+from mai_core.policy.regression import sigmoid
+from mai_core.policy.tasks import SLOPE
 
 __all__ = ["expected_quality", "prior_quality"]
 
-# How fast the odds of a good answer fall from the easiest task (0) to the hardest (1): the slope of a one-parameter
-# item response model (Rasch 1960) on a scale where medium difficulty, 0.5, leaves the catalogue's figure as it is.
-SLOPE = 3.0
 # The line through the ``default`` of every chat model of the shipped catalogue, by least squares. So a model is not
 # thought better of for being unknown.
 AT_NOTHING = 0.22
@@ -37,8 +36,13 @@ def prior_quality(model: ModelProfile) -> float:
 
 
 def expected_quality(model: ModelProfile, features: TaskFeatures) -> float:
-    """Probability in (0, 1) of a good answer to this turn: ability at its kind of task against its difficulty."""
-    rated = model.quality.get(features.kind, model.quality.get("default"))
+    """Probability in (0, 1) of a good answer to this turn: ability at its kind of task against its difficulty.
+
+    An item response model of two parameters (Birnbaum 1968), on a scale where medium difficulty, 0.5, and an average
+    discrimination leave the catalogue's figure as it is. A figure for the field outweighs that for the kind.
+    """
+    rated = model.quality.get(features.field) if features.field else None
+    rated = model.quality.get(features.kind, model.quality.get("default")) if rated is None else rated
     base = prior_quality(model) if rated is None else min(0.99, max(0.01, rated))
-    logit = math.log(base / (1.0 - base)) - SLOPE * (features.difficulty - 0.5)
-    return 1.0 / (1.0 + math.exp(-logit))
+    ability = features.discrimination * math.log(base / (1.0 - base))
+    return sigmoid(ability - SLOPE * (features.difficulty - 0.5))

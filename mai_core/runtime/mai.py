@@ -28,6 +28,7 @@ from mai_core.runtime.assembly import assemble, limits_of, rules_of
 from mai_core.runtime.calibrating import Calibrating, Calibration
 from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.decider import Decider
+from mai_core.runtime.judging import Judging
 from mai_core.runtime.manager import ModelManager
 from mai_core.runtime.monitor import Monitor
 from mai_core.runtime.observing import Observing
@@ -150,6 +151,7 @@ class AsyncMai:
             store=store,
             recorder=recorder,
             observing=observing,
+            judging=Judging(),
             instructions=settings.context.system_prompt,
             note=self._note,
         )

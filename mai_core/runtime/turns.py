@@ -13,6 +13,7 @@ from mai_core.policy.messages import GenerationOptions, Message, Role, StopReaso
 from mai_core.policy.models import Capability
 from mai_core.runtime.answering import Answer, Emit
 from mai_core.runtime.catalog import Catalog
+from mai_core.runtime.judging import Judging
 from mai_core.runtime.manager import ModelManager
 from mai_core.runtime.observing import Observing
 from mai_core.runtime.pool import Pool
@@ -41,6 +42,7 @@ class Turns:
         store: Store,
         recorder: Recorder,
         observing: Observing,
+        judging: Judging,
         instructions: str,
         note: Callable[[str], Awaitable[None]],
     ) -> None:
@@ -50,6 +52,7 @@ class Turns:
         self._store = store
         self._recorder = recorder
         self._observing = observing
+        self._judging = judging
         self._instructions = instructions
         self._note = note
         self._of: dict[str, asyncio.Lock] = {}
@@ -106,6 +109,7 @@ class Turns:
             sees=self._catalog.sees(current),
             tools=bool(options and options.tools),
             json_schema=bool(options and options.json_schema is not None),
+            model=self._judging.model,
         )
 
     async def _answer(

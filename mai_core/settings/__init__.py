@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mai_core.settings.edit import Change, propose, set_value, unset_value, validate
     from mai_core.settings.layers import Leaf, LoadedSettings, load_settings
     from mai_core.settings.model import Settings
+    from mai_core.settings.tasks import load_task_model
 
 __all__ = [
     "Change",
@@ -21,6 +22,7 @@ __all__ = [
     "Settings",
     "load_catalogue",
     "load_settings",
+    "load_task_model",
     "propose",
     "set_value",
     "unset_value",
@@ -34,6 +36,7 @@ _HOME = {
     "Settings": "model",
     "load_catalogue": "catalogue",
     "load_settings": "layers",
+    "load_task_model": "tasks",
     "propose": "edit",
     "set_value": "edit",
     "unset_value": "edit",

@@ -50,6 +50,20 @@ Kind = Literal[
     "translation",
     "writing",
     "tool-use",
+    # Fields of knowledge and reasoning: see ``policy.kinds.FIELDS``. What math is, is both.
+    "biology",
+    "business",
+    "chemistry",
+    "computer science",
+    "economics",
+    "engineering",
+    "health",
+    "history",
+    "law",
+    "other",
+    "philosophy",
+    "physics",
+    "psychology",
 ]
 
 

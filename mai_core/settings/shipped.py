@@ -21,7 +21,7 @@ _CORE = Path(__file__).resolve().parent.parent
 
 
 def shipped_file(name: str) -> Path:
-    """``mai.yaml`` or ``models.yaml``: inside the installed package, or in ``config/`` of a checkout."""
+    """``mai.yaml``, ``models.yaml`` or ``tasks.json``: in the installed package, or in ``config/`` of a checkout."""
     for folder in (_CORE / "config", _CORE.parent / "config"):
         if (found := folder / name).is_file():
             return found

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from mai_core.paths import Paths
 from mai_core.policy.catalogue import match, normalise
-from mai_core.policy.features import TaskKind
+from mai_core.policy.kinds import FIELDS, TaskKind
 from mai_core.policy.models import Capability, KnownModel, Tier
 from mai_core.settings import Settings, load_catalogue, load_settings
 from mai_core.settings.catalogue import Entry, Kind
@@ -68,7 +68,7 @@ def _names(tree: Mapping[str, Any], above: str = "") -> set[str]:
 
 
 def test_the_catalogue_knows_the_kinds_capabilities_and_tiers_of_the_policy() -> None:
-    assert set(get_args(Kind)) == {"default", *TaskKind}
+    assert set(get_args(Kind)) == {*TaskKind, *FIELDS, "default"}
     assert set(get_args(get_args(Entry.model_fields["capabilities"].annotation)[0])) == set(Capability)
     assert {*get_args(get_args(Entry.model_fields["tier"].annotation)[0])} == set(Tier)
     fields = {f for f in KnownModel.__dataclass_fields__ if f != "key"}
