@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from mai_core.policy.models import KnownModel
 
-__all__ = ["match", "normalise", "parameters_in"]
+__all__ = ["before_size", "match", "normalise", "parameters_in"]
 
 _SEPARATOR = re.compile(r"[\s:@]+|\.(?=(?:i?q\d|[bf]f?(?:16|32)|mxfp4))")
 _PUBLISHER = re.compile(r"^[a-z][a-z0-9-]*_(?=[a-z])")
@@ -35,6 +35,13 @@ def parameters_in(key: str) -> float:
     if found is None:
         return 0.0
     return int(found[1] or 1) * float(found[2]) * (1e9 if found[3] == "b" else 1e6)
+
+
+def before_size(key: str) -> str:
+    """What a name says before its size, the name of its family; empty where it tells no size."""
+    name = normalise(key)
+    found = _PARAMETERS.search(name)
+    return _PUBLISHER.sub("", name[: found.start()].rstrip("-_"), count=1) if found else ""
 
 
 def match(known: Sequence[KnownModel], key: str) -> KnownModel | None:

@@ -7,20 +7,19 @@ the ends are looked at, and a text about translation that is to be summarised is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from dataclasses import dataclass, field
 
 from mai_core.policy.kinds import TaskKind
 from mai_core.policy.terms import words
 
-__all__ = ["Cued", "cued", "ends"]
+__all__ = ["Cues", "cues_in", "ends"]
 
 HEAD, TAIL = 320, 200
 # What is done to a text is said first; whatever else is cued then is what the text is about.
 FIRST_WORDS = 4
 FIRST_BONUS = 1.5
 _DONE_TO_TEXT = frozenset({TaskKind.TRANSLATION, TaskKind.SUMMARY, TaskKind.EXTRACTION})
-
-Cued = dict[TaskKind, float]
 
 # Beginnings of words, ``$`` for a whole one: English, German, French, Spanish.
 _STEMS: tuple[tuple[TaskKind, float, str], ...] = (
@@ -99,6 +98,22 @@ _PHRASES: tuple[tuple[TaskKind, float, str], ...] = (
         "cuál es",
     ),
 )
+# What tells nothing of the kind, but how hard or how long it is.
+_MODIFIERS = {
+    "hard": (
+        "prove$ proof$ optimis optimiz concurren distributed rigorous theorem asymptotic comprehensive architect",
+        "edge case*, in depth",
+    ),
+    "greeting": (
+        "hi$ hello hey$ thank bye$ ok$ okay$ yes$ no$ hallo danke merci bonjour hola gracias",
+        "good morning, good night, good evening, guten morgen, guten abend, gute nacht, bonne nuit, buenos días",
+    ),
+    "long": ("essay story stories article detailed comprehensive report chapter tutorial ausführlich", "in depth"),
+    "short": (
+        "briefly short$ shortly$ kurz$",
+        "one word, one sentence, yes or no, in a word, in a sentence, only the, en une phrase, en una frase",
+    ),
+}
 # Chinese and Japanese write no spaces: these are looked for anywhere.
 _UNSPACED: tuple[tuple[TaskKind, float, tuple[str, ...]], ...] = (
     (TaskKind.TRANSLATION, 3.0, ("翻译", "翻譯", "翻訳")),
@@ -111,25 +126,58 @@ _UNSPACED: tuple[tuple[TaskKind, float, tuple[str, ...]], ...] = (
     (TaskKind.TOOL_USE, 2.5, ("搜索网络", "上网搜", "调用工具")),
     (TaskKind.KNOWLEDGE, 1.5, ("什么是", "是什么", "谁是", "解释", "首都", "とは")),
 )
-_CODE = re.compile(r"```|^[ \t]*(?:def|class|import|from|#include|fn|func|SELECT)\s", re.MULTILINE)
-_SUM = re.compile(r"\d\s*[-+*/^=×÷]\s*\d|\\(?:frac|int|sum)|\$[^$]+\$|[∑∫√≤≥]")
+_CODE_LINES = ("```", "def ", "class ", "import ", "from ", "#include", "fn ", "func ", "SELECT ", "[PYTHON]")
+_SUM = re.compile(r"\d(?:\s*[+*^=×÷]\s*|\s+[-/]\s+)\d")
+_TEX = ("\\frac", "\\int", "\\sum", "\\sqrt")
 
 
-def _stems() -> dict[bytes, tuple[tuple[bytes, bool, TaskKind, float], ...]]:
-    """Stems by their first two bytes: a word is held against the few that begin as it does."""
-    found: dict[bytes, list[tuple[bytes, bool, TaskKind, float]]] = {}
-    for kind, weight, listed in _STEMS:
+@dataclass(frozen=True, slots=True)
+class Cues:
+    """Evidence for every kind of task that has any, and whether it is hard, long, short, or but a greeting."""
+
+    kinds: dict[TaskKind, float] = field(default_factory=dict)
+    hard: int = 0
+    greeting: bool = False
+    long: bool = False
+    short: bool = False
+
+    @property
+    def kind(self) -> TaskKind:
+        """The kind with most evidence; chat where there is none."""
+        return max(self.kinds, key=self.kinds.__getitem__) if self.kinds else TaskKind.CHAT
+
+
+_Tag = tuple[TaskKind | str, float]
+_Spelled = tuple[bytes, _Tag]
+# Letters that find the few stems a word is held against: none is shorter.
+_START = 4
+
+
+def _lexicon() -> tuple[dict[bytes, list[_Tag]], dict[bytes, list[_Spelled]], dict[bytes, list[_Spelled]]]:
+    """Whole words, stems by how they start, and phrases by their first word."""
+    whole: dict[bytes, list[_Tag]] = {}
+    stems: dict[bytes, list[_Spelled]] = {}
+    phrases: dict[bytes, list[_Spelled]] = {}
+    words_of: list[tuple[_Tag, str]] = [((kind, weight), listed) for kind, weight, listed in _STEMS]
+    phrases_of: list[tuple[_Tag, str]] = [((kind, weight), listed) for kind, weight, listed in _PHRASES]
+    for name, (single, several) in _MODIFIERS.items():
+        words_of.append(((name, 1.0), single))
+        phrases_of.append(((name, 1.0), several))
+    for tag, listed in words_of:
         for stem in listed.split():
-            bare = stem.rstrip("$").encode()
-            found.setdefault(bare[:2], []).append((bare, bare != stem.encode(), kind, weight))
-    return {start: tuple(stems) for start, stems in found.items()}
+            spelled = stem.rstrip("$").encode()
+            if stem.endswith("$"):
+                whole.setdefault(spelled, []).append(tag)
+            else:
+                stems.setdefault(spelled[:_START], []).append((spelled, tag))
+    for tag, listed in phrases_of:
+        for phrase in listed.split(", "):
+            spelled = f" {phrase} ".replace("* ", "").encode()
+            phrases.setdefault(spelled.split()[0], []).append((spelled, tag))
+    return whole, stems, phrases
 
 
-_BY_START = _stems()
-_SPACED = tuple(
-    (kind, weight, tuple(f" {phrase} ".replace("* ", "").encode() for phrase in listed.split(", ")))
-    for kind, weight, listed in _PHRASES
-)
+_WHOLE, _BY_START, _BY_FIRST_WORD = _lexicon()
 
 
 def ends(text: str) -> str:
@@ -137,36 +185,44 @@ def ends(text: str) -> str:
     return text if len(text) <= HEAD + TAIL else f"{text[:HEAD]}\n{text[-TAIL:]}"
 
 
-def cued(asked: str) -> Cued:
-    """Weight of evidence for every kind of task that has any, from ``asked``, the ends of a message.
-
-    A second and third cue of one kind add three tenths of the first each.
-    """
+def cues_in(asked: str) -> Cues:
+    """The cues in ``asked``, the ends of a message. A second and third of one kind add three tenths of the first."""
     spoken = words(asked)
     first = spoken[:FIRST_WORDS]
-    found: Cued = {}
-    hits: dict[tuple[TaskKind, float], int] = {}
-    for word in set(spoken):
-        for stem, whole, kind, weight in _BY_START.get(word[:2], ()):
-            if word == stem if whole else word.startswith(stem):
-                hits[kind, weight] = hits.get((kind, weight), 0) + 1
-                if kind in _DONE_TO_TEXT and word in first:
-                    found[kind] = FIRST_BONUS
     joined = b" " + b" ".join(spoken) + b" "
-    for kind, weight, phrases in _SPACED:
-        _count(hits, kind, weight, (p in joined for p in phrases))
+    found: dict[TaskKind, float] = {}
+    hits: Counter[_Tag] = Counter()
+    for word in dict.fromkeys(spoken):
+        tags = [tag for stem, tag in _BY_START.get(word[:_START], ()) if word.startswith(stem)]
+        for tag in (*tags, *_WHOLE.get(word, ())):
+            hits[tag] += 1
+            if tag[0] in _DONE_TO_TEXT and word in first:
+                found[TaskKind(tag[0])] = FIRST_BONUS
+        for phrase, tag in _BY_FIRST_WORD.get(word, ()):
+            hits[tag] += phrase in joined
     if not asked.isascii():
         for kind, weight, signs in _UNSPACED:
-            _count(hits, kind, weight, (sign in asked for sign in signs))
-    if _CODE.search(asked):
-        hits[TaskKind.CODE, 3.0] = 1
-    if _SUM.search(asked):
-        hits[TaskKind.MATH, 3.0] = 1
+            hits[kind, weight] += sum(sign in asked for sign in signs)
+    if any(line.lstrip().startswith(_CODE_LINES) for line in asked.splitlines()):
+        hits[TaskKind.CODE, 3.0] += 1
+    if _reckons(asked):
+        hits[TaskKind.MATH, 3.0] += 1
     for (kind, weight), times in hits.items():
-        found[kind] = found.get(kind, 0.0) + weight * (1.0 + 0.3 * (min(3, times) - 1))
-    return found
+        if times and isinstance(kind, TaskKind):
+            found[kind] = found.get(kind, 0.0) + weight * (1.0 + 0.3 * (min(3, times) - 1))
+    return Cues(
+        kinds=found,
+        hard=hits["hard", 1.0],
+        greeting=hits["greeting", 1.0] > 0,
+        long=hits["long", 1.0] > 0,
+        short=hits["short", 1.0] > 0,
+    )
 
 
-def _count(hits: dict[tuple[TaskKind, float], int], kind: TaskKind, weight: float, seen: Iterable[bool]) -> None:
-    if times := sum(seen):
-        hits[kind, weight] = hits.get((kind, weight), 0) + times
+def _reckons(asked: str) -> bool:
+    """Whether figures are put together, or formulas written. Dates and prices are not."""
+    if _SUM.search(asked) or any(command in asked for command in _TEX):
+        return True
+    if asked.count("$") > 1 and ("^" in asked or "\\" in asked or "=" in asked):
+        return True
+    return not asked.isascii() and not set(asked).isdisjoint("∑∫√≤≥")

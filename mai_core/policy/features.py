@@ -9,11 +9,10 @@ question is about and how hard it is, which is what outcomes are known of. Witho
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mai_core.policy.cues import cued, ends
+from mai_core.policy.cues import Cues, cues_in, ends
 from mai_core.policy.images import image_tokens
 from mai_core.policy.kinds import TaskKind
 from mai_core.policy.messages import Message, Role
@@ -45,24 +44,6 @@ class TaskFeatures:
     new_tokens: int = 0
     reply_tokens: int = 256
 
-
-def _words(*stems: str) -> re.Pattern[str]:
-    """Any of the stems at the beginning of a word: ``optimi`` finds optimise and optimization."""
-    return re.compile(rf"(?<!\w)(?:{'|'.join(stems)})", re.IGNORECASE)
-
-
-_HARD = _words(
-    *(r"prove\b", r"proof\b", "optimi[sz]", "concurren", "distributed", "rigorous", "theorem", "asymptotic"),
-    *("edge case", "in depth", "comprehensive", "architect"),
-)
-_GREETING = _words(
-    *(r"hi\b", "hello", r"hey\b", "thank", "good (?:morning|night|evening)", "bye", r"ok(?:ay)?\b", r"yes\b", r"no\b"),
-    *("hallo", "danke", "merci", "hola", "gracias"),
-)
-_LONG = _words("essay", "story", "article", "detailed", "comprehensive", "in depth", "report", "chapter", "tutorial")
-_SHORT = _words(
-    "one word", "one sentence", "briefly", r"short(?:ly)?\b", "yes or no", "in a (?:word|sentence)", "only the"
-)
 
 _BASE_DIFFICULTY = {
     TaskKind.CHAT: 0.15,
@@ -121,7 +102,8 @@ def classify(
     """
     looked = judged(text)
     asked = ends(looked)
-    kind, judgement = _told(looked, asked, model)
+    cues = cues_in(asked)
+    kind, judgement = _told(looked, asked, cues.kind, model)
     tokens = estimate_tokens(text) + images
     capabilities = set()
     if images:
@@ -132,12 +114,12 @@ def classify(
     return TaskFeatures(
         kind=kind,
         field=judgement.likely.field if judgement else "",
-        difficulty=_trained_difficulty(judgement) if judgement else _difficulty(asked, kind, tokens - images),
+        difficulty=_trained_difficulty(judgement) if judgement else _difficulty(asked, cues, tokens - images),
         discrimination=judgement.discrimination if judgement else 1.0,
         capabilities=frozenset(capabilities),
         prompt_tokens=prompt,
         new_tokens=max(tokens, prompt - cached_tokens),
-        reply_tokens=_reply_tokens(asked, kind),
+        reply_tokens=_reply_tokens(cues, kind),
     )
 
 
@@ -181,10 +163,8 @@ def _present(asked: Message, before: Sequence[Message]) -> Sequence[Message]:
     return (*before[began:], asked)
 
 
-def _told(looked: str, asked: str, model: TaskModel | None) -> tuple[TaskKind, Judgement | None]:
-    """The kind of task, and what the weights say of it where they are to be believed."""
-    cues = cued(asked)
-    kind = max(cues, key=cues.__getitem__) if cues else TaskKind.CHAT
+def _told(looked: str, asked: str, kind: TaskKind, model: TaskModel | None) -> tuple[TaskKind, Judgement | None]:
+    """The kind of task, ``kind`` by cues, and what the weights say of it where they are to be believed."""
     if model is None:
         return kind, None
     terms, options = terms_of(looked)
@@ -204,18 +184,19 @@ def _trained_difficulty(judgement: Judgement) -> float:
     return round(min(1.0, max(0.0, 0.5 + judgement.difficulty / SLOPE)), 3)
 
 
-def _difficulty(text: str, kind: TaskKind, tokens: int) -> float:
+def _difficulty(asked: str, cues: Cues, tokens: int) -> float:
+    kind = cues.kind
     if kind is TaskKind.CHAT and tokens <= 12:
-        return 0.05 if _GREETING.search(text) else 0.15
+        return 0.05 if cues.greeting else 0.15
     difficulty = _BASE_DIFFICULTY[kind]
-    difficulty += 0.10 * min(3, sum(1 for _ in _HARD.finditer(text)))
+    difficulty += 0.10 * min(3, cues.hard)
     difficulty += min(0.20, tokens / 2000)
-    difficulty += 0.03 * min(4, max(0, text.count("?") - 1))
+    difficulty += 0.03 * min(4, max(0, asked.count("?") - 1))
     return round(min(1.0, difficulty), 3)
 
 
-def _reply_tokens(text: str, kind: TaskKind) -> int:
+def _reply_tokens(cues: Cues, kind: TaskKind) -> int:
     expected = _REPLY_TOKENS[kind]
-    if _SHORT.search(text):
+    if cues.short:
         return 48
-    return expected * 2 if _LONG.search(text) else expected
+    return expected * 2 if cues.long else expected

@@ -78,8 +78,7 @@ class Linear:
 
     def counted(self, terms: Collection[bytes]) -> tuple[list[float], int]:
         """The scores, and how many of the terms are known."""
-        table = self.table
-        *sums, known = self.lanes.total([table[term] for term in terms if term in table])
+        *sums, known = self.lanes.total(filter(None, map(self.table.get, terms)))
         scale = 1.0 / math.sqrt(known) if known else 0.0
         return [b + scale * step * s for b, step, s in zip(self.bias, self.steps, sums, strict=True)], known
 
@@ -89,7 +88,7 @@ _lanes = lru_cache(maxsize=64)(Lanes)
 
 def regress(
     rows: Sequence[Collection[bytes]],
-    targets: Sequence[Sequence[float]],
+    targets: Sequence[Sequence[float | None]],
     *,
     link: Link,
     strength: float,
@@ -101,7 +100,7 @@ def regress(
     """Weights that tell ``targets`` from ``rows``.
 
     rows       the terms of each text
-    targets    what is to be told of it, the same number for each text
+    targets    what is to be told of it, the same number for each text; None where it is not known
     curvature  the most the link can curve: 1 for squares, 1/4 for sigmoids, 1/2 for softmax
     least      texts a term has to occur in
     rarity     how freely a term may weigh, by itself and the texts for each that has it; else log(1 + texts for each)
@@ -118,7 +117,7 @@ def regress(
     kappa = math.sqrt(strength / top)
     momentum = (1.0 - kappa) / (1.0 + kappa)
     lanes = _lanes(count)
-    means = [sum(column) / len(rows) for column in zip(*targets, strict=True)]
+    means = [_mean([value for value in column if value is not None]) for column in zip(*targets, strict=True)]
     bias = _unlinked(means, link)
     weights = [[0.0] * count for _ in vocabulary]
     ahead = [list(w) for w in weights]
@@ -131,7 +130,7 @@ def regress(
             unit = scale / _WEIGHT
             sums = lanes.unpack(sum(map(packed.__getitem__, bag)))
             told = link([b + unit * s for b, s in zip(bias, sums, strict=True)])
-            errors = [t - p for t, p in zip(target, told, strict=True)]
+            errors = [0.0 if t is None else t - p for t, p in zip(target, told, strict=True)]
             handed = lanes.pack([int(e * scale * _ERROR) for e in errors])
             for term in bag:
                 gathered[term] += handed
@@ -143,6 +142,10 @@ def regress(
     full = _lanes(count + 1)
     table = {term: full.pack([*(round(w * _WEIGHT) for w in weights[i]), 1]) for term, i in place.items()}
     return Linear(bias=tuple(bias), table=table, steps=(1.0 / _WEIGHT,) * count)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
 
 
 def _rarity(term: bytes, texts_for_each: float) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 from mai_core.errors import BackendError, BackendUnavailable, EngineAbsent, MaiError, UnknownModel
 from mai_core.plugin.interfaces import Backend, ModelFetcher, StatusNote
 from mai_core.policy.catalogue import match, parameters_in
+from mai_core.policy.families import family_quality
 from mai_core.policy.models import Capability, KnownModel, LoadedModel, ModelProfile, Tier
 from mai_core.policy.placements import describes, meant, placed
 from mai_core.runtime.rows import fault_of
@@ -276,7 +277,12 @@ class Catalog:
         known = match(self._known, row.key)
         if known is None:
             parameters = row.parameters or parameters_in(row.key)
-            return replace(row, parameters=parameters, tier=Tier.of_parameters(parameters or row.size_bytes * 1.6))
+            return replace(
+                row,
+                parameters=parameters,
+                tier=Tier.of_parameters(parameters or row.size_bytes * 1.6),
+                quality=row.quality or family_quality(self._known, row.key, parameters),
+            )
         parameters = row.parameters or known.parameters
         return replace(
             row,
