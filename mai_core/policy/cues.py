@@ -207,9 +207,9 @@ def cues_in(asked: str) -> Cues:
         hits[TaskKind.CODE, 3.0] += 1
     if _reckons(asked):
         hits[TaskKind.MATH, 3.0] += 1
-    for (kind, weight), times in hits.items():
-        if times and isinstance(kind, TaskKind):
-            found[kind] = found.get(kind, 0.0) + weight * (1.0 + 0.3 * (min(3, times) - 1))
+    for (cue, weight), times in hits.items():
+        if times and isinstance(cue, TaskKind):
+            found[cue] = found.get(cue, 0.0) + weight * (1.0 + 0.3 * (min(3, times) - 1))
     return Cues(
         kinds=found,
         hard=hits["hard", 1.0],
