@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
+from mai_core.bench.everyday import EVERYDAY
 from mai_core.policy.features import classify
 from mai_core.policy.tasks import TaskModel
 from mai_core.settings import load_task_model
@@ -22,14 +23,18 @@ ROUNDS = 300
 
 
 def prompts(model: TaskModel, tokens: int, count: int = 20, seed: int = 1) -> list[str]:
-    """Made-up questions of about ``tokens`` tokens out of words the weights know, half of them with ten options."""
+    """Made-up questions of about ``tokens`` tokens, half of them with ten options.
+
+    Half of the words are everyday ones and half of those the weights know, most of which are rare, as in a text.
+    """
     draw = random.Random(seed)
+    everyday = " ".join(EVERYDAY).split()
     known = sorted(term.decode() for term in model.weights.table if b" " not in term and term.isascii())
     made = []
     for i in range(count):
         spoken: list[str] = []
         while sum(map(len, spoken)) + len(spoken) < 4 * tokens:
-            spoken.append(draw.choice(known))
+            spoken.append(draw.choice(draw.choice((known, everyday))))
         if i % 2:
             for n, letter in enumerate("ABCDEFGHIJ"):
                 spoken.insert(len(spoken) * (10 + n) // 20, f"\n{letter}.")

@@ -20,13 +20,15 @@ from mai_core.policy.terms import terms
 __all__ = ["Predictor", "Table", "TextPrompt"]
 
 # Chosen on held-out prompts and held-out tasks of MMLU-Pro.
-STRENGTHS, TOKENS_STRENGTH = (500.0, 50.0, 5.0), 50.0
+STRENGTHS, TOKENS_STRENGTH = (500.0, 50.0, 5.0), 25.0
 ROUNDS, TOKENS_ROUNDS = 14, 20
 LEAST = 4
 SHAPE = 2.5
 CALIBRATION = 5
 MOST_BELIEVED = 2.5
 SURE = 0.01
+# Characters of a prompt: more than a turn is judged by, since a table is read at leisure.
+JUDGED = 4000
 
 # By prompt_id and model: 1 for a correct answer, 0 for a wrong one; or the tokens of the answer.
 Table = Mapping[str, Mapping[str, float]]
@@ -65,7 +67,7 @@ class Predictor:
         models = tuple(sorted({model for p in ordered for model in outcomes.get(p.prompt_id, ())}))
         if not models:
             raise ValueError("no outcome to learn from")
-        rows = [terms(p.text) for p in ordered]
+        rows = [terms(p.text, JUDGED) for p in ordered]
         targets = [[outcomes.get(p.prompt_id, {}).get(model) for model in models] for p in ordered]
         strength, belief = _strength_and_belief(rows, targets)
         weights = _ridge(rows, targets, strength)
@@ -78,7 +80,7 @@ class Predictor:
 
     def predict(self, text: str) -> Mapping[str, float]:
         """The probability, in (0, 1), that each model answers ``text`` correctly."""
-        scores = self.weights.scores(terms(text))
+        scores = self.weights.scores(terms(text, JUDGED))
         believed = (b + self.belief * (s - b) for b, s in zip(self.weights.bias, scores, strict=True))
         return {m: min(1.0 - SURE, max(SURE, p)) for m, p in zip(self.models, believed, strict=True)}
 
@@ -86,7 +88,7 @@ class Predictor:
         """Tokens each model is expected to answer with; nothing when it was fitted without any."""
         if self.lengths is None:
             return {}
-        scores = self.lengths.scores(terms(text))
+        scores = self.lengths.scores(terms(text, JUDGED))
         return {m: f * math.expm1(max(0.0, s)) for m, f, s in zip(self.models, self.stretch, scores, strict=True)}
 
 

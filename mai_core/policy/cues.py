@@ -7,15 +7,15 @@ the ends are looked at, and a text about translation that is to be summarised is
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from mai_core.policy.kinds import TaskKind
 from mai_core.policy.terms import words
 
 __all__ = ["Cues", "cues_in", "ends"]
 
-HEAD, TAIL = 320, 200
+HEAD, TAIL = 280, 140
 # What is done to a text is said first; whatever else is cued then is what the text is about.
 FIRST_WORDS = 4
 FIRST_BONUS = 1.5
@@ -24,7 +24,7 @@ _DONE_TO_TEXT = frozenset({TaskKind.TRANSLATION, TaskKind.SUMMARY, TaskKind.EXTR
 # Beginnings of words, ``$`` for a whole one: English, German, French, Spanish.
 _STEMS: tuple[tuple[TaskKind, float, str], ...] = (
     (TaskKind.TRANSLATION, 3.0, "translat übersetz ubersetz tradui traduc traduz traduis"),
-    (TaskKind.SUMMARY, 3.0, "summar tldr$ zusammenfass fasse$ résum resum condense"),
+    (TaskKind.SUMMARY, 3.0, "summar tldr$ zusammenfass fass$ fasse$ résum resum condense"),
     (TaskKind.EXTRACTION, 2.5, "extract extrah extrai extrae classif klassifi categori parse$"),
     (
         TaskKind.CODE,
@@ -46,7 +46,7 @@ _STEMS: tuple[tuple[TaskKind, float, str], ...] = (
         "reason$ reasoning puzzle riddle logic$ logical deduce prove$ tradeoff rätsel énigme acertijo beweise$ démontr "
         "demuestr razona",
     ),
-    (TaskKind.REASONING, 1.5, "compar analyz analys evaluat plan$ strategy vergleich bewerte analiz"),
+    (TaskKind.REASONING, 1.5, "warum$ pourquoi$ compar analyz analys evaluat plan$ strategy vergleich bewerte analiz"),
     (
         TaskKind.WRITING,
         2.5,
@@ -60,7 +60,7 @@ _STEMS: tuple[tuple[TaskKind, float, str], ...] = (
         "who$ wann$ quand$ cuándo$ quién$",
     ),
 )
-# Phrases, ``*`` where the last word may go on.
+# Phrases of two words and more.
 _PHRASES: tuple[tuple[TaskKind, float, str], ...] = (
     (
         TaskKind.TRANSLATION,
@@ -69,19 +69,19 @@ _PHRASES: tuple[tuple[TaskKind, float, str], ...] = (
         "to spanish, in german, in spanish, ins deutsche, auf englisch, ins englische, en anglais, au français, "
         "en inglés, al inglés",
     ),
-    (TaskKind.SUMMARY, 3.0, "key points, tl dr, main points, fass, in a nutshell"),
+    (TaskKind.SUMMARY, 3.0, "key points, tl dr, main points, in a nutshell"),
     (
         TaskKind.EXTRACTION,
         2.5,
-        "list all, list every, find all, pull out, as json, parse th*, alle namen, toutes les, todos los",
+        "list all, list every, find all, pull out, as json, parse this, parse the, alle namen, toutes les, todos los",
     ),
-    (TaskKind.CODE, 2.0, "unit test*, stack trace, shell command"),
-    (TaskKind.MATH, 2.0, "how many, how much, sum of, wie viel*, square root, what percentage"),
-    (TaskKind.REASONING, 2.0, "step by step, trade off*, schritt für schritt, étape par étape, paso a paso"),
+    (TaskKind.CODE, 2.0, "unit test, unit tests, stack trace, shell command"),
+    (TaskKind.MATH, 2.0, "how many, how much, sum of, wie viel, wie viele, square root, what percentage"),
+    (TaskKind.REASONING, 2.0, "step by step, trade off, trade offs, schritt für schritt, étape par étape, paso a paso"),
     (
         TaskKind.REASONING,
         1.5,
-        "why does, pros and cons, what if, which of, vor und nachteile, warum, pourquoi, por qué",
+        "why does, pros and cons, what if, which of, vor und nachteile, por qué",
     ),
     (TaskKind.WRITING, 2.5, "write a, write an, write me, write the, write my, write to"),
     (
@@ -102,7 +102,7 @@ _PHRASES: tuple[tuple[TaskKind, float, str], ...] = (
 _MODIFIERS = {
     "hard": (
         "prove$ proof$ optimis optimiz concurren distributed rigorous theorem asymptotic comprehensive architect",
-        "edge case*, in depth",
+        "edge case, edge cases, in depth",
     ),
     "greeting": (
         "hi$ hello hey$ thank bye$ ok$ okay$ yes$ no$ hallo danke merci bonjour hola gracias",
@@ -153,11 +153,13 @@ _Spelled = tuple[bytes, _Tag]
 _START = 4
 
 
-def _lexicon() -> tuple[dict[bytes, list[_Tag]], dict[bytes, list[_Spelled]], dict[bytes, list[_Spelled]]]:
-    """Whole words, stems by how they start, and phrases by their first word."""
+def _lexicon() -> tuple[
+    dict[bytes, list[_Tag]], dict[bytes, list[_Spelled]], dict[tuple[bytes, bytes], list[_Spelled]]
+]:
+    """Whole words, stems by how they start, and phrases by their first two."""
     whole: dict[bytes, list[_Tag]] = {}
     stems: dict[bytes, list[_Spelled]] = {}
-    phrases: dict[bytes, list[_Spelled]] = {}
+    phrases: dict[tuple[bytes, bytes], list[_Spelled]] = {}
     words_of: list[tuple[_Tag, str]] = [((kind, weight), listed) for kind, weight, listed in _STEMS]
     phrases_of: list[tuple[_Tag, str]] = [((kind, weight), listed) for kind, weight, listed in _PHRASES]
     for name, (single, several) in _MODIFIERS.items():
@@ -172,12 +174,12 @@ def _lexicon() -> tuple[dict[bytes, list[_Tag]], dict[bytes, list[_Spelled]], di
                 stems.setdefault(spelled[:_START], []).append((spelled, tag))
     for tag, listed in phrases_of:
         for phrase in listed.split(", "):
-            spelled = f" {phrase} ".replace("* ", "").encode()
-            phrases.setdefault(spelled.split()[0], []).append((spelled, tag))
+            one, two, *_ = phrase.encode().split()
+            phrases.setdefault((one, two), []).append((f" {phrase} ".encode(), tag))
     return whole, stems, phrases
 
 
-_WHOLE, _BY_START, _BY_FIRST_WORD = _lexicon()
+_WHOLE, _BY_START, _BY_TWO_WORDS = _lexicon()
 
 
 def ends(text: str) -> str:
@@ -189,33 +191,39 @@ def cues_in(asked: str) -> Cues:
     """The cues in ``asked``, the ends of a message. A second and third of one kind add three tenths of the first."""
     spoken = words(asked)
     first = spoken[:FIRST_WORDS]
-    joined = b" " + b" ".join(spoken) + b" "
+    starts = _BY_START.get
     found: dict[TaskKind, float] = {}
-    hits: Counter[_Tag] = Counter()
-    for word in dict.fromkeys(spoken):
-        tags = [tag for stem, tag in _BY_START.get(word[:_START], ()) if word.startswith(stem)]
-        for tag in (*tags, *_WHOLE.get(word, ())):
-            hits[tag] += 1
-            if tag[0] in _DONE_TO_TEXT and word in first:
-                found[TaskKind(tag[0])] = FIRST_BONUS
-        for phrase, tag in _BY_FIRST_WORD.get(word, ()):
-            hits[tag] += phrase in joined
+    hits: dict[_Tag, int] = {}
+    distinct = set(spoken)
+    told = [(word, tag) for word in distinct & _WHOLE.keys() for tag in _WHOLE[word]]
+    for word in distinct:
+        if (near := starts(word[:_START])) is not None:
+            told += [(word, tag) for stem, tag in near if word.startswith(stem)]
+    for word, tag in told:
+        hits[tag] = hits.get(tag, 0) + 1
+        if tag[0] in _DONE_TO_TEXT and word in first:
+            found[TaskKind(tag[0])] = FIRST_BONUS
+    for two in set(pairwise(spoken)) & _BY_TWO_WORDS.keys():
+        joined = b" " + b" ".join(spoken) + b" "
+        for phrase, tag in _BY_TWO_WORDS[two]:
+            if phrase in joined:
+                hits[tag] = hits.get(tag, 0) + 1
     if not asked.isascii():
         for kind, weight, signs in _UNSPACED:
-            hits[kind, weight] += sum(sign in asked for sign in signs)
+            hits[kind, weight] = hits.get((kind, weight), 0) + sum(sign in asked for sign in signs)
     if any(line.lstrip().startswith(_CODE_LINES) for line in asked.splitlines()):
-        hits[TaskKind.CODE, 3.0] += 1
+        hits[TaskKind.CODE, 3.0] = 1 + hits.get((TaskKind.CODE, 3.0), 0)
     if _reckons(asked):
-        hits[TaskKind.MATH, 3.0] += 1
+        hits[TaskKind.MATH, 3.0] = 1 + hits.get((TaskKind.MATH, 3.0), 0)
     for (cue, weight), times in hits.items():
         if times and isinstance(cue, TaskKind):
             found[cue] = found.get(cue, 0.0) + weight * (1.0 + 0.3 * (min(3, times) - 1))
     return Cues(
         kinds=found,
-        hard=hits["hard", 1.0],
-        greeting=hits["greeting", 1.0] > 0,
-        long=hits["long", 1.0] > 0,
-        short=hits["short", 1.0] > 0,
+        hard=hits.get(("hard", 1.0), 0),
+        greeting=("greeting", 1.0) in hits,
+        long=("long", 1.0) in hits,
+        short=("short", 1.0) in hits,
     )
 
 
