@@ -28,7 +28,7 @@ def prompts(model: TaskModel, tokens: int, count: int = 20, seed: int = 1) -> li
     Half of the words are everyday ones and half of those the weights know, most of which are rare, as in a text.
     """
     draw = random.Random(seed)
-    everyday = " ".join(EVERYDAY).split()
+    everyday = [word for word in " ".join(EVERYDAY).split() if word.isascii()]
     known = sorted(term.decode() for term in model.weights.table if b" " not in term and term.isascii())
     made = []
     for i in range(count):

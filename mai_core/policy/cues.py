@@ -180,6 +180,7 @@ def _lexicon() -> tuple[
 
 
 _WHOLE, _BY_START, _BY_TWO_WORDS = _lexicon()
+_WHOLE_WORDS, _TWO_WORDS = frozenset(_WHOLE), frozenset(_BY_TWO_WORDS)
 
 
 def ends(text: str) -> str:
@@ -195,7 +196,7 @@ def cues_in(asked: str) -> Cues:
     found: dict[TaskKind, float] = {}
     hits: dict[_Tag, int] = {}
     distinct = set(spoken)
-    told = [(word, tag) for word in distinct & _WHOLE.keys() for tag in _WHOLE[word]]
+    told = [(word, tag) for word in distinct & _WHOLE_WORDS for tag in _WHOLE[word]]
     for word in distinct:
         if (near := starts(word[:_START])) is not None:
             told += [(word, tag) for stem, tag in near if word.startswith(stem)]
@@ -203,7 +204,7 @@ def cues_in(asked: str) -> Cues:
         hits[tag] = hits.get(tag, 0) + 1
         if tag[0] in _DONE_TO_TEXT and word in first:
             found[TaskKind(tag[0])] = FIRST_BONUS
-    for two in set(pairwise(spoken)) & _BY_TWO_WORDS.keys():
+    for two in _TWO_WORDS.intersection(pairwise(spoken)):
         joined = b" " + b" ".join(spoken) + b" "
         for phrase, tag in _BY_TWO_WORDS[two]:
             if phrase in joined:

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import mul
 
 from mai_core.policy.lanes import Lanes
 
@@ -48,7 +49,7 @@ def sigmoids(scores: Sequence[float]) -> Sequence[float]:
     return [sigmoid(score) for score in scores]
 
 
-def softmax(scores: Sequence[float]) -> Sequence[float]:
+def softmax(scores: Sequence[float]) -> list[float]:
     """For targets of which one holds."""
     most = max(scores)
     grown = [math.exp(score - most) for score in scores]
@@ -80,7 +81,7 @@ class Linear:
         """The scores, and how many of the terms are known."""
         *sums, known = self.lanes.total(filter(None, map(self.table.get, terms)))
         scale = 1.0 / math.sqrt(known) if known else 0.0
-        return [b + scale * step * s for b, step, s in zip(self.bias, self.steps, sums, strict=True)], known
+        return [bias + scale * value for bias, value in zip(self.bias, map(mul, self.steps, sums), strict=True)], known
 
 
 _lanes = lru_cache(maxsize=64)(Lanes)

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from operator import mul
 
 from mai_core.policy.kinds import TaskKind
 from mai_core.policy.lanes import BITS
@@ -66,8 +67,9 @@ class TaskModel:
         """The class and the difficulty of a prompt of these ``terms``: see ``mai_core.policy.terms``."""
         (*scores, difficulty), evidence = self.weights.counted(terms)
         shares = softmax(scores)
-        confidence, likely = max(zip(shares, self.classes, strict=True), key=lambda pair: pair[0])
-        slope = sum(share * each.discrimination for share, each in zip(shares, self.classes, strict=True))
+        confidence = max(shares)
+        likely = self.classes[shares.index(confidence)]
+        slope = sum(map(mul, shares, [each.discrimination for each in self.classes]))
         return Judgement(likely, confidence, difficulty, slope, evidence)
 
     def dump(self, provenance: Mapping[str, object]) -> str:
