@@ -12,12 +12,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mai_core.policy.regression import Linear, identity, regress
 from mai_core.policy.terms import terms
 
-__all__ = ["Predictor", "Table", "TextPrompt"]
+__all__ = ["Belief", "Predictor", "Table", "TextPrompt"]
 
 # Chosen on held-out prompts and held-out tasks of MMLU-Pro.
 STRENGTHS, TOKENS_STRENGTH = (500.0, 50.0, 5.0), 25.0
@@ -46,13 +46,23 @@ class TextPrompt(Protocol):
         """What the models were asked."""
 
 
+class Belief(NamedTuple):
+    """Factors on deviations from the means: of all models ``together``, a prompt's difficulty, and of each from all.
+
+    The latter is what chooses among models, and it is often the one to be believed less.
+    """
+
+    together: float
+    apart: float
+
+
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """Fitted weights; ``belief`` scales what texts say beyond the models' means."""
+    """Fitted weights, and how far what they say beyond the models' means is to be believed."""
 
     models: tuple[str, ...]
     weights: Linear
-    belief: float
+    belief: Belief
     lengths: Linear | None = None
     stretch: tuple[float, ...] = ()
 
@@ -81,7 +91,10 @@ class Predictor:
     def predict(self, text: str) -> Mapping[str, float]:
         """The probability, in (0, 1), that each model answers ``text`` correctly."""
         scores = self.weights.scores(terms(text, JUDGED))
-        believed = (b + self.belief * (s - b) for b, s in zip(self.weights.bias, scores, strict=True))
+        told = [score - bias for score, bias in zip(scores, self.weights.bias, strict=True)]
+        together = sum(told) / len(told)
+        shared = (self.belief.together - self.belief.apart) * together
+        believed = (b + shared + self.belief.apart * t for b, t in zip(self.weights.bias, told, strict=True))
         return {m: min(1.0 - SURE, max(SURE, p)) for m, p in zip(self.models, believed, strict=True)}
 
     def predict_tokens(self, text: str) -> Mapping[str, float]:
@@ -103,26 +116,40 @@ def _freedom(term: bytes, texts_for_each: float) -> float:
     return SHAPE if b" " in term else math.log(1.0 + texts_for_each)
 
 
-def _strength_and_belief(rows: Sequence[set[bytes]], targets: Targets) -> tuple[float, float]:
-    """How strongly weights are held, and the factor on deviations that suits prompts they have not seen.
+def _strength_and_belief(rows: Sequence[set[bytes]], targets: Targets) -> tuple[float, Belief]:
+    """How strongly weights are held, and the factors on deviations that suit prompts they have not seen.
 
-    The factor is by least squares. Where it has to be large, as in a small table of clear cases, weights are held less.
+    The factors are by least squares. Where one has to be large, as in a small table of clear cases, weights are held
+    less.
     """
     fresh = [i for i in range(len(rows)) if i % CALIBRATION == 0]
     seen = [i for i in range(len(rows)) if i % CALIBRATION]
-    strength, belief = STRENGTHS[0], 0.0
+    strength, belief = STRENGTHS[0], Belief(0.0, 0.0)
     for strength in STRENGTHS if seen else ():
         weights = _ridge([rows[i] for i in seen], [targets[i] for i in seen], strength)
-        along = across = 0.0
-        for i in fresh:
-            for score, bias, target in zip(weights.scores(rows[i]), weights.bias, targets[i], strict=True):
-                if target is not None:
-                    along += (score - bias) * (target - bias)
-                    across += (score - bias) ** 2
-        belief = along / across if across else 0.0
-        if belief <= MOST_BELIEVED:
+        pairs = [_deviations(weights, rows[i], targets[i]) for i in fresh]
+        together = [(sum(told) / len(told), sum(were) / len(were)) for told, were in pairs if told]
+        apart = [
+            (one - a, other - b)
+            for (told, were), (a, b) in zip((pair for pair in pairs if pair[0]), together, strict=True)
+            for one, other in zip(told, were, strict=True)
+        ]
+        belief = Belief(_slope(together), _slope(apart))
+        if max(belief) <= MOST_BELIEVED:
             break
-    return strength, min(MOST_BELIEVED, max(0.0, belief))
+    return strength, Belief(*(min(MOST_BELIEVED, max(0.0, factor)) for factor in belief))
+
+
+def _deviations(weights: Linear, row: set[bytes], target: Sequence[float | None]) -> tuple[list[float], list[float]]:
+    """How far each model with an outcome is told to be off its mean on one prompt, and how far it was."""
+    known = [i for i, value in enumerate(target) if value is not None]
+    scores, bias = weights.scores(row), weights.bias
+    return [scores[i] - bias[i] for i in known], [(target[i] or 0.0) - bias[i] for i in known]
+
+
+def _slope(pairs: Sequence[tuple[float, float]]) -> float:
+    across = sum(told * told for told, _ in pairs)
+    return sum(told * were for told, were in pairs) / across if across else 0.0
 
 
 def _stretch(rows: Sequence[set[bytes]], counted: Targets, lengths: Linear) -> tuple[float, ...]:
