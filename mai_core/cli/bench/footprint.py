@@ -1,4 +1,4 @@
-"""``mai bench``: how good Mai's own judgement is on this machine."""
+"""``mai bench footprint``: predicted memory beside measured."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
 from mai_core.cli.output import print_json
 
@@ -16,19 +15,11 @@ if TYPE_CHECKING:
     from mai_core.bench.footprints import Cell, MeasuresFootprints
     from mai_core.policy.models import Footprint
 
-__all__ = ["app"]
-
-app = new_app(no_args_is_help=True)
+__all__ = ["footprint"]
 
 MIB = 1024 * 1024
 
 
-@app.callback()
-def bench() -> None:
-    """Measure how good Mai's own judgement is on this machine."""
-
-
-@app.command()
 def footprint(
     ctx: typer.Context,
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="GGUF files to load.", exists=True)],

@@ -1,0 +1,18 @@
+"""``mai bench``: how good Mai's own judgement is on this machine, and how good a strategy's is. One file a command."""
+
+from __future__ import annotations
+
+from mai_core.cli.bench.footprint import footprint
+from mai_core.cli.help import new_app
+
+__all__ = ["app"]
+
+app = new_app(no_args_is_help=True)
+
+
+@app.callback()
+def bench() -> None:
+    """Measure how good Mai's own judgement is on this machine."""
+
+
+app.command()(footprint)
