@@ -84,30 +84,32 @@ def _kept_free(total: int, share: float, least: int, most: int) -> int:
 def spendable(host: Host, loaded: Sequence[LoadedModel], limits: Limits) -> int:
     """Bytes of main memory a model may take on ``host``: what is free, plus what replacing idle models returns.
 
-    Only anonymous memory is credited: mapped weights already count as available to whoever needs them.
+    Of main memory only what is anonymous, or held through a GPU that shares it, is credited: mapped weights already
+    count as available to whoever needs them.
     """
     pool = host.ram
     if pool is None:
         return 0
-    credit = sum(m.footprint.anonymous for m in _replaceable(host, loaded))
+    credit = sum(m.footprint.anonymous + _shared(m.footprint, host) for m in _replaceable(host, loaded))
     return pool.available + credit - headroom(host, limits)
 
 
 def room_for(model: ModelProfile, host: Host, pool: MemoryPool, situation: Situation) -> Room:
     """What ``model`` may take on its host, ``pool`` being its main memory, beside what other loads were promised.
 
-    Idle models of Mai's count as gone.
+    Idle models of Mai's count as gone, with what they hold of main memory through a GPU that shares it.
     """
     limits = situation.limits
     bounds = {"kept": limits.headroom, "least": limits.headroom_min, "most": limits.headroom_max}
     free = Room.of(pool, host, **bounds, offload=model.offload)  # type: ignore[arg-type]
     theirs = [p.footprint for p in situation.promised if p.host == model.host and p.model != model.key and p.firm]
     idle = [m.footprint for m in _replaceable(host, situation.loaded)]
-    credit = sum(f.anonymous for f in idle)
+    credit = sum(f.anonymous + _shared(f, host) for f in idle)
+    shared = sum(_shared(f, host) for f in theirs)
     return Room(
-        free.ram + credit - sum(f.ram for f in theirs),
+        free.ram + credit - shared - sum(f.ram for f in theirs),
         free.ram_total,
-        free.anonymous + credit - sum(f.anonymous for f in theirs),
+        free.anonymous + credit - shared - sum(f.anonymous for f in theirs),
         tuple(
             DeviceRoom(
                 d.name,
@@ -118,6 +120,13 @@ def room_for(model: ModelProfile, host: Host, pool: MemoryPool, situation: Situa
             for d in free.devices
         ),
     )
+
+
+def _shared(footprint: Footprint, host: Host) -> int:
+    """Bytes of main memory a model holds through GPUs that share it."""
+    if not footprint.devices:
+        return 0
+    return sum(footprint.devices.get(p.name, 0) for p in host.pools if p.kind is PoolKind.UNIFIED and p is not host.ram)
 
 
 def _replaceable(host: Host, loaded: Sequence[LoadedModel]) -> list[LoadedModel]:
