@@ -30,7 +30,9 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "calibrate": CommandEntry(
         "mai_core.cli.calibrate", "Measure this machine with the models it has, in about a minute.", MACHINE
     ),
-    "bench": CommandEntry("mai_core.cli.bench", "Measure how good Mai's own judgement is on this machine.", MACHINE),
+    "bench": CommandEntry(
+        "mai_core.cli.bench", "Measure how good Mai's own judgement is, here and in simulations.", MACHINE
+    ),
     "logs": CommandEntry("mai_core.cli.logs", "What Mai noted about models and memory.", MACHINE),
 }
 

@@ -20,7 +20,18 @@ from mai_core.policy.selection import Candidate, Rejection, RejectionReason, Run
 from mai_core.policy.situation import Limits, Situation
 from mai_core.policy.stability import was_up_lately
 
-__all__ = ["Feasibility", "Limits", "Situation", "feasible", "headroom", "spendable"]
+__all__ = [
+    "Feasibility",
+    "Fit",
+    "Limits",
+    "Situation",
+    "candidate_of",
+    "feasible",
+    "fit_of",
+    "headroom",
+    "spendable",
+    "wanted_context",
+]
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -36,7 +47,9 @@ class Feasibility:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fit:
+class Fit:
+    """How a model would be loaded, or is: all of a candidate that does not depend on what this turn asks for."""
+
     plan: LoadPlan
     footprint: Footprint
     rung: Rung
@@ -59,17 +72,17 @@ def feasible(situation: Situation) -> Feasibility:
     rejections: list[Rejection] = []
     too_large: list[ModelProfile] = []
     for model in situation.models:
-        outcome = exclusion(model, situation) or _fit(model, situation)
+        outcome = exclusion(model, situation) or fit_of(model, situation)
         if isinstance(outcome, Rejection):
             rejections.append(outcome)
             if outcome.reason in (RejectionReason.MEMORY, RejectionReason.UNKNOWN_HOST):
                 too_large.append(model)
         else:
-            candidates.append(_candidate(model, outcome, situation))
+            candidates.append(candidate_of(model, outcome, situation))
     last_resort = [(m, fit) for m in too_large if (fit := _slow_fit(m, situation))] if not candidates else []
     if last_resort:
         model, fit = min(last_resort, key=lambda pair: (pair[1].footprint.ram, pair[0].key))
-        candidates.append(_candidate(model, fit, situation))
+        candidates.append(candidate_of(model, fit, situation))
         rejections = [r for r in rejections if r.key != model.key]
     if situation.pinned is not None and not any(is_pinned(model, situation.pinned) for model in situation.models):
         rejections.append(lost(situation.pinned, situation))
@@ -97,7 +110,7 @@ def _resident(model: ModelProfile, situation: Situation) -> LoadedModel | None:
     return max(instances, key=lambda m: (troubled and not m.owned, m.plan.context), default=None)
 
 
-def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
+def fit_of(model: ModelProfile, situation: Situation) -> Fit | Rejection:
     """How the model would run: as it is loaded when that suffices, else by the first plan of the ladder that fits.
 
     While its host is in trouble an instance that Mai loaded is judged anew; leaving the others alone would free
@@ -111,7 +124,7 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
     kept = _kept(instance, wanted, situation, pool) if instance is not None else None
     if (model.remote and pool is None) or not model.size_bytes:
         # Nobody here knows that machine's memory, or what the model takes of it: the server itself will say.
-        return kept or _Fit(LoadPlan(context=wanted), Footprint(), Rung.FULL, 1.0, wanted)
+        return kept or Fit(LoadPlan(context=wanted), Footprint(), Rung.FULL, 1.0, wanted)
     if host is None or pool is None:
         why = f"no probe knows the memory of {model.host}"
         return kept or rejected(model, RejectionReason.UNKNOWN_HOST, why, "mai status shows which probe failed")
@@ -137,7 +150,7 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
         if kept is not None and plan.context <= kept.plan.context and spare >= 0.0:
             break
         if spare >= (0.0 if kept is None else situation.limits.spare):
-            return _Fit(plan, estimate.footprint, planned.rung, spare, wanted, estimate, reloads=kept is not None)
+            return Fit(plan, estimate.footprint, planned.rung, spare, wanted, estimate, reloads=kept is not None)
     needs = f"needs {_gib(footprint.ram)} of {_where(pool.name, host)} at its smallest"
     rejection = rejected(
         model,
@@ -155,16 +168,16 @@ def _fit(model: ModelProfile, situation: Situation) -> _Fit | Rejection:
     )
 
 
-def _on_its_way(model: ModelProfile, wanted: int, situation: Situation) -> _Fit | None:
+def _on_its_way(model: ModelProfile, wanted: int, situation: Situation) -> Fit | None:
     """The model as it is being loaded now: the memory it has taken by then is its own."""
     needed = min(wanted, situation.features.prompt_tokens + situation.limits.reserve)
     for promise in situation.promised:
         if promise.model == model.key and promise.plan.context >= needed:
-            return _Fit(promise.plan, promise.footprint, rung_of(promise.plan, wanted), situation.limits.spare, wanted)
+            return Fit(promise.plan, promise.footprint, rung_of(promise.plan, wanted), situation.limits.spare, wanted)
     return None
 
 
-def _kept(instance: LoadedModel, wanted: int, situation: Situation, pool: MemoryPool | None) -> _Fit:
+def _kept(instance: LoadedModel, wanted: int, situation: Situation, pool: MemoryPool | None) -> Fit:
     """The model as it is loaded. Others' choice of context and cache is theirs: it is no lower rung."""
     spare = (pool.available / pool.total) if pool and pool.total else 1.0
     needed = min(wanted, situation.features.prompt_tokens + situation.limits.reserve)
@@ -174,7 +187,7 @@ def _kept(instance: LoadedModel, wanted: int, situation: Situation, pool: Memory
     elif instance.owned:
         rung = rung_of(instance.plan, needed)
     told = wanted if instance.owned else 0
-    return _Fit(instance.plan, instance.footprint, rung, spare, told, resident=True)
+    return Fit(instance.plan, instance.footprint, rung, spare, told, resident=True)
 
 
 def _may_grow(situation: Situation) -> bool:
@@ -212,7 +225,7 @@ def _where(pool: str, host: Host) -> str:
     return pool if host.name == "local" else f"{pool} on {host.name}"
 
 
-def _slow_fit(model: ModelProfile, situation: Situation) -> _Fit | None:
+def _slow_fit(model: ModelProfile, situation: Situation) -> Fit | None:
     """The last rung: its private memory fits without headroom, its weights are read from disk again and again."""
     host = situation.snapshot.host(model.host)
     minimum, wanted = (min(most, model.max_context) for most in (situation.limits.minimum, situation.limits.window))
@@ -220,15 +233,16 @@ def _slow_fit(model: ModelProfile, situation: Situation) -> _Fit | None:
     estimate = situation.corrections(model).estimate(predict_footprint(model, plan))
     footprint = estimate.footprint
     if host is None or host.ram is None:
-        return _Fit(plan, footprint, Rung.SLOW, 0.0, wanted, estimate)
+        return Fit(plan, footprint, Rung.SLOW, 0.0, wanted, estimate)
     limits = replace(situation.limits, headroom=0.0, headroom_min=0)
     room = room_for(model, host, host.ram, replace(situation, limits=limits))
     if footprint.anonymous > room.ram:
         return None
-    return _Fit(plan, footprint, Rung.SLOW, room.spare(footprint), wanted, estimate)
+    return Fit(plan, footprint, Rung.SLOW, room.spare(footprint), wanted, estimate)
 
 
-def _candidate(model: ModelProfile, fit: _Fit, situation: Situation) -> Candidate:
+def candidate_of(model: ModelProfile, fit: Fit, situation: Situation) -> Candidate:
+    """The model loaded so, as strategies see it for this turn."""
     features, limits, speed = situation.features, situation.limits, situation.speed(model, fit.plan)
     slowdown = 0.1 if fit.rung is Rung.SLOW else 1.0
     tokens = features.new_tokens

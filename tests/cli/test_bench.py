@@ -1,4 +1,4 @@
-"""``mai bench footprint``, with an engine that takes what it is told to."""
+"""``mai bench``: footprints with an engine that takes what it is told to, and simulations."""
 
 from __future__ import annotations
 
@@ -79,3 +79,34 @@ def test_without_an_engine_that_measures_it_says_so(mai: Run, file: str, monkeyp
     told = mai("bench", "footprint", file)
     assert told.code != 0
     assert "no backend here can measure" in told.err
+
+
+def test_strategies_are_simulated_side_by_side(mai: Run, tmp_path: Path) -> None:
+    kept = str(tmp_path / "kept.jsonl")
+    asked = ("bench", "simulate", "cost-aware", "smallest", "--machine", "laptop-8gb", "--turns", "30", "--seeds", "2")
+    told = mai(*asked, "--jobs", "1", "--resume", kept)
+    assert told.code == 0
+    head, first, second = told.out.splitlines()[:3]
+    assert head.startswith("Strategy")
+    assert "beside cost-aware" in head
+    assert first.startswith("cost-aware")
+    assert "±" in second
+    assert "120 turns in 2 worlds" in told.err
+    found = mai(*asked, "--resume", kept, "--json").json
+    assert [one["name"] for one in found["contestants"]] == ["cost-aware", "smallest"]
+    assert found["contestants"][0]["out_of_memory"] == 0
+    assert found["contestants"][1]["utility_beside_first"]["worlds"] == 2
+    assert [world["cell"]["seed"] for world in found["worlds"]] == [1, 2]
+
+
+def test_what_can_be_simulated_is_listed_and_what_cannot_is_named(mai: Run) -> None:
+    listed = mai("bench", "simulate", "--list").out
+    assert "mac-64gb" in listed
+    assert "several-users" in listed
+    assert "cost-aware" in listed
+    wrong = mai("bench", "simulate", "--machine", "abacus")
+    assert wrong.code == 2
+    assert "abacus" in wrong.err
+    unknown = mai("bench", "simulate", "wishful")
+    assert unknown.code != 0
+    assert "wishful" in unknown.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mai_core.cli.bench.footprint import footprint
+from mai_core.cli.bench.simulate import simulate
 from mai_core.cli.help import new_app
 
 __all__ = ["app"]
@@ -12,7 +13,8 @@ app = new_app(no_args_is_help=True)
 
 @app.callback()
 def bench() -> None:
-    """Measure how good Mai's own judgement is on this machine."""
+    """Measure how good Mai's own judgement is, on this machine and on simulated ones."""
 
 
 app.command()(footprint)
+app.command()(simulate)

@@ -1,0 +1,110 @@
+"""What the core does not know: how much models really take, how fast they are, and how well they answer."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mai_core.bench.simulator.machines import MachineSpec
+from mai_core.policy.kinds import TaskKind
+from mai_core.policy.models import Footprint, KvType, LoadPlan, ModelProfile
+from mai_core.policy.quality import logit, prior_quality
+from mai_core.policy.regression import sigmoid
+from mai_core.policy.speed import LOAD_SECONDS, Speed, active_share, expected_speed
+from mai_core.policy.tasks import SLOPE
+
+__all__ = ["Hidden", "Truth", "draw_truth"]
+
+MEMORY_ERROR = 0.05
+"""Spread of what models take over what is predicted: more than the core reckons with (0.04)."""
+
+SPEED_ERROR = 0.20
+ABILITY_ERROR, KIND_ERROR = 0.30, 0.30
+"""Spread of a model's ability over what the catalogue says, in logits: over all kinds of task, and in each."""
+
+WORSE, BETTER = 2.0, 1.5
+CONDENSED_LOSES, COARSE_CACHE_LOSES = 0.4, 0.03
+"""Logits lost by who sees none of the conversation, and with a cache of 8 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """One model: factors on what is predicted, and ability in logits by kind of task, early and late."""
+
+    memory: float
+    reading: float
+    writing: float
+    early: dict[TaskKind, float]
+    late: dict[TaskKind, float]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """All models of one machine, in the order of its inventory."""
+
+    machine: MachineSpec
+    models: tuple[ModelProfile, ...]
+    hidden: tuple[Hidden, ...]
+
+    def footprint(self, model: int, predicted: Footprint) -> Footprint:
+        """What a load really takes, of which the formulas say ``predicted``; mapped weights are as long as they are."""
+        factor = self.hidden[model].memory
+        devices = {name: int(size * factor) for name, size in predicted.devices.items()}
+        return Footprint(int(predicted.anonymous * factor), predicted.file_backed, devices)
+
+    def speed(self, model: int, plan: LoadPlan, cores: int) -> Speed:
+        """Tokens a second with ``cores`` free and all weights in memory, and seconds to load."""
+        profile, own = self.models[model], self.hidden[model]
+        plain = expected_speed(profile, cores, plan=plan, machine=self.machine.speed)
+        loading = LOAD_SECONDS + profile.size_bytes / self.machine.disk
+        return Speed(plain.prompt_tps * own.reading, plain.generation_tps * own.writing, loading)
+
+    def reread_seconds(self, model: int, missing: int) -> float:
+        """Seconds a token takes longer when so many bytes of mapped weights do not stay in memory."""
+        return missing * active_share(self.models[model]) / self.machine.disk
+
+    def quality(
+        self,
+        model: int,
+        kind: TaskKind,
+        difficulty: float,
+        *,
+        late: bool,
+        plan: LoadPlan | None = None,
+        unseen: float = 0.0,
+    ) -> float:
+        """Probability of a good answer: an item response model, as the core's, with abilities nobody knows.
+
+        ``unseen`` is the share of the conversation that does not fit the window.
+        """
+        own = self.hidden[model]
+        ability = (own.late if late else own.early)[kind]
+        lost = CONDENSED_LOSES * unseen
+        if plan is not None and plan.kv_type is not KvType.F16:
+            lost += COARSE_CACHE_LOSES
+        return sigmoid(ability - SLOPE * (difficulty - 0.5) - lost)
+
+
+def draw_truth(machine: MachineSpec, models: Sequence[ModelProfile], draw: random.Random, *, changes: bool) -> Truth:
+    """A world: with ``changes`` the ablest model turns bad later on, and one of the weaker ones good."""
+    hidden = []
+    for profile in models:
+        gauss = draw.gauss
+        ability = gauss(0.0, ABILITY_ERROR)
+        early = {
+            kind: logit(profile.quality.get(kind, profile.quality.get("default", prior_quality(profile))))
+            + ability
+            + gauss(0.0, KIND_ERROR)
+            for kind in TaskKind
+        }
+        memory, reading, writing = (math.exp(gauss(0.0, spread)) for spread in (MEMORY_ERROR, SPEED_ERROR, SPEED_ERROR))
+        hidden.append(Hidden(memory, reading, writing, early, early))
+    if changes and len(hidden) > 1:
+        order = sorted(range(len(hidden)), key=lambda i: sum(hidden[i].early.values()))
+        for place, change in ((order[-1], -WORSE), (order[len(order) // 2 - 1], BETTER)):
+            own = hidden[place]
+            late = {kind: ability + change for kind, ability in own.early.items()}
+            hidden[place] = Hidden(own.memory, own.reading, own.writing, own.early, late)
+    return Truth(machine, tuple(models), tuple(hidden))
