@@ -76,8 +76,8 @@ def refused(response: httpx.Response) -> FetchError:
     return FetchError(f"{host} answered {status} for {name}", remedy="try again later")
 
 
-def unreachable(url: str, error: Exception) -> Offline:
-    """The error for a host that did not answer, or stopped answering."""
+def unreachable(url: str, error: Exception, *, kept: bool = False) -> Offline:
+    """The error for a host that did not answer, or stopped answering; ``kept`` where what came is there to go on with."""
     text = str(error) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return Offline(
@@ -87,7 +87,7 @@ def unreachable(url: str, error: Exception) -> Offline:
         )
     return Offline(
         f"{host_of(url)} cannot be reached",
-        remedy="check the network and run the same again: what has arrived is kept",
+        remedy=f"check the network and run the same again{': what has arrived is kept' if kept else ''}",
         detail=text,
     )
 

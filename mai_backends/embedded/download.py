@@ -163,7 +163,7 @@ class Downloader:
                 break
             log.info("download interrupted", extra={"host": host_of(part.url), "why": repr(last)})
             await asyncio.sleep(self._delay(last, fruitless))
-        raise last.error if isinstance(last, _Again) else unreachable(part.url, last) from last
+        raise last.error if isinstance(last, _Again) else unreachable(part.url, last, kept=True) from last
 
     def _delay(self, error: Exception, fruitless: int) -> float:
         asked = error.delay if isinstance(error, _Again) else 0.0

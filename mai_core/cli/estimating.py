@@ -65,7 +65,8 @@ def _rows(appraisal: Appraisal) -> Iterable[tuple[str, Text]]:
     yield "Plan", ink(", ".join(told), (f"  {words}" if words else "", "yellow"))
     if appraisal.estimate is not None:
         yield "Takes", _taken(appraisal.estimate)
-        yield "Parts", ink((_parts(appraisal), "dim"))
+        learned = "  before what was learned" if appraisal.estimate.basis is Basis.LEARNED else ""
+        yield "Parts", ink((_parts(appraisal) + learned, "dim"))
     speed, how = appraisal.speed, "measured here" if appraisal.measured else "expected"
     rates = f"reads {speed.prompt_tps:.0f} tokens/s, writes {speed.generation_tps:.0f} tokens/s"
     yield "Speed", ink(rates, (f"  {how}", "dim"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,9 +12,10 @@ import typer
 from mai_core.cli.estimating import appraisal_json, estimate_view
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
-from mai_core.cli.output import ink, note, print_json, print_table, size, to_json, tokens
+from mai_core.cli.output import error_line, ink, note, print_json, print_table, size, to_json, tokens
 from mai_core.cli.status import host_name, tell_of_faults
 from mai_core.cli.tables import table
+from mai_core.errors import MaiError
 from mai_core.policy.appraisal import Asked
 from mai_core.policy.ladder import rung_words
 from mai_core.policy.models import KvType
@@ -110,17 +112,29 @@ def models(
 
 
 def _estimate(invocation: Invocation, names: Sequence[str], asked: Asked, as_json: bool) -> None:
-    async def main() -> tuple[Appraisal, ...]:
-        async with invocation.mai() as mai:
-            return await mai.estimate(names, asked)
+    """One that cannot be told does not keep the others from being shown; it is named, and the command fails."""
+    import asyncio
 
-    appraisals = run(main)
+    async def main() -> tuple[list[Appraisal], list[MaiError]]:
+        async with invocation.mai() as mai:
+            asking = [mai.estimate((name,), asked) for name in names] or [mai.estimate((), asked)]
+            answers = await asyncio.gather(*asking, return_exceptions=True)
+        if defects := [a for a in answers if isinstance(a, BaseException) and not isinstance(a, MaiError)]:
+            raise defects[0]
+        found = [a for answer in answers if not isinstance(answer, BaseException) for a in answer]
+        return found, [answer for answer in answers if isinstance(answer, MaiError)]
+
+    appraisals, errors = run(main)
     if as_json:
         print_json([appraisal_json(appraisal) for appraisal in appraisals])
     elif appraisals:
         print_table(estimate_view(appraisals))
-    else:
+    elif not errors:
         note("No model is on this disk yet. Name one: mai models --estimate KEY (mai models --all lists some).")
+    for error in errors:
+        print(error_line(error), file=sys.stderr)
+    if errors:
+        raise typer.Exit(1)
 
 
 def row_json(row: ModelRow) -> dict[str, Any]:

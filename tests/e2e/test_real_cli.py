@@ -164,3 +164,15 @@ def test_a_half_written_settings_file_is_named_with_its_line(ready: Installed) -
     assert (done.returncode, done.stdout) == (1, "")
     assert "mai.yaml:2: not valid YAML" in done.stderr
     assert file.read_text() == "selection:\n  arbiter: [fir"
+
+
+def test_what_models_take_is_asked_measured_and_then_told_as_learned(ready: Installed, second_gguf: Path) -> None:
+    asked = ready.run("models", "--estimate", "/no/where.gguf", str(second_gguf), STARTER)
+    assert asked.returncode == 1
+    assert "/no/where.gguf" in asked.stderr
+    assert asked.stdout.count("Fits now  yes") == asked.stdout.count("from its header") == 2
+    (measured,) = ready.json("calibrate", "--seconds", "5")["models"]
+    assert measured["key"] == STARTER
+    assert abs(measured["memory"]["error"]) < 0.05
+    (learned,) = ready.json("models", "--estimate", STARTER)
+    assert learned["estimate"]["basis"] == "learned"
