@@ -77,7 +77,7 @@ def refused(response: httpx.Response) -> FetchError:
 
 
 def unreachable(url: str, error: Exception, *, kept: bool = False) -> Offline:
-    """The error for a host that did not answer, or stopped answering; ``kept`` where what came is there to go on with."""
+    """The error for a host that did not answer, or stopped answering; ``kept`` where what came is still there."""
     text = str(error) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return Offline(
