@@ -9,12 +9,13 @@ import typer
 
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation, run
-from mai_core.cli.output import note, print_json, print_table, seconds, size, to_json
+from mai_core.cli.output import ink, note, print_json, print_table, seconds, size, to_json
 from mai_core.cli.tables import table
 from mai_core.cli.waiting import Waiting
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from mai_core.policy.learning import Corrections
     from mai_core.runtime.calibrating import Calibrated, Calibration
@@ -70,6 +71,7 @@ def _tell(found: Calibration, *, keep_all: bool) -> None:
         print_table(memory_view(measured))
         print()
         print_table(speed_view(measured))
+        note("In brackets: what was expected before.")
         print()
         for line in _machine(found):
             print(line)
@@ -93,7 +95,7 @@ def memory_view(models: list[Calibrated]) -> Table:
     made = table(
         *("Model", "Context", "Predicted", "Measured", "Off by", "Correction", "Error bar"),
         right=("Context", "Predicted", "Measured", "Off by", "Correction", "Error bar"),
-        drop=("Context",),
+        drop=("Context", "Correction"),
     )
     for one in models:
         known = one.measured is not None and one.predicted is not None
@@ -119,24 +121,29 @@ def _error(corrections: Corrections, one: Calibrated) -> float:
 
 
 def speed_view(models: list[Calibrated]) -> Table:
-    """Expected beside measured: seconds to load, tokens a second read and written."""
+    """Seconds to load, tokens a second read and written; in brackets what was expected."""
     made = table(
-        *("Model", "Loads", "Expected", "Reads tok/s", "Expected ", "Writes tok/s", "Expected  ", "Runs"),
-        right=("Loads", "Expected", "Reads tok/s", "Expected ", "Writes tok/s", "Expected  ", "Runs"),
+        *("Model", "Loads", "Reads tok/s", "Writes tok/s", "Runs"),
+        right=("Loads", "Reads tok/s", "Writes tok/s", "Runs"),
         drop=("Runs",),
     )
     for one in models:
+        speed, expected = one.speed, one.expected
+        loaded = seconds(speed.load_seconds) if speed.load_seconds else "loaded"
+        read = f"{speed.prompt_tps:.0f}" if speed.prompt_tps else NOTHING
+        written = f"{speed.generation_tps:.1f}" if speed.generation_tps else NOTHING
         made.add_row(
             one.model.key,
-            seconds(one.speed.load_seconds) if one.speed.load_seconds else "was loaded",
-            seconds(one.expected.load_seconds),
-            f"{one.speed.prompt_tps:.0f}" if one.speed.prompt_tps else NOTHING,
-            f"{one.expected.prompt_tps:.0f}",
-            f"{one.speed.generation_tps:.1f}" if one.speed.generation_tps else NOTHING,
-            f"{one.expected.generation_tps:.1f}",
+            _beside(loaded, seconds(expected.load_seconds)),
+            _beside(read, f"{expected.prompt_tps:.0f}"),
+            _beside(written, f"{expected.generation_tps:.1f}"),
             str(one.repetitions),
         )
     return made
+
+
+def _beside(measured: str, expected: str) -> Text:
+    return ink(measured, (f" ({expected})", "dim"))
 
 
 def _machine(found: Calibration) -> list[str]:

@@ -47,7 +47,14 @@ def test_predicted_stands_beside_measured() -> None:
         ["smollm2-135m-instruct-q4_1", "8192", "330", "MiB", "300", "MiB", "+10.0%", "×0.870", "±3.0%", "→", "±1.3%"]
     )
     (line,) = _drawn(speed_view([SMALL]))[1:]
-    assert line.split() == ["smollm2-135m-instruct-q4_1", "600", "ms", "450", "ms", "240", "300", "80.5", "100.0", "3"]
+    assert " ".join(line.split()) == "smollm2-135m-instruct-q4_1 600 ms (450 ms) 240 (300) 80.5 (100.0) 3"
+
+
+def test_eighty_columns_keep_names_whole() -> None:
+    for view in (memory_view, speed_view):
+        console = Console(file=io.StringIO(), width=80)
+        console.print(view([FAILED]))
+        assert fakes.LARGE.key in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_what_was_not_measured_is_not_made_up() -> None:
