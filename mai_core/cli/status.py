@@ -111,23 +111,30 @@ def _headline(status: Status) -> Table:
 
 def _loaded(status: Status) -> Table:
     numbers = ("Context", "Memory", "Mapped", "Predicted")
-    made = table("Loaded", *numbers, "Where", "By", right=numbers, drop=("Where", "Predicted", "Context", "By"))
+    columns = ("Loaded", *numbers, "Known", "Off", "Where", "By")
+    leaving = ("Where", "Off", "By", "Context", "Known", "Predicted")
+    made = table(*columns, right=(*numbers, "Off"), drop=leaving)
     for model, owner in _instances(status):
         made.add_row(
             ink((model.key, "cyan"), (" answering", "green") if model.leased else ""),
             tokens(model.plan.context),
             size(model.footprint.anonymous + sum(model.footprint.devices.values())),
             size(model.footprint.file_backed),
-            _predicted(status.held.get(model.key) if model.owned else None),
+            *_predicted(status.held.get(model.key) if model.owned else None),
             model.backend + ("" if model.host == "local" else f" on {model.host}"),
             f"process {owner}" if model.owned else ink(("not Mai", "dim")),
         )
     return made
 
 
-def _predicted(held: Held | None) -> str:
-    """What was predicted in all when it was last measured, and how far what was seen is from that."""
-    return "–" if held is None else f"{size(held.predicted.total)} {held.deviation:+.1%}"
+def _predicted(held: Held | None) -> tuple[str, str, str]:
+    """What is predicted in all for what was in its context when it was last measured, how that is known, and how far
+    what was seen is from it."""
+    if held is None:
+        return "–", "–", "–"
+    estimated = held.estimated
+    told = f"{size(estimated.footprint.total)} ±{estimated.error:.1%}"
+    return told, estimated.basis.value, f"{held.deviation:+.1%}"
 
 
 def _kept_out(rejections: Iterable[Rejection]) -> Table:

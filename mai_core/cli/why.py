@@ -119,7 +119,8 @@ def _turn(decision: Decision) -> Table:
 _COLUMNS: Mapping[str, Callable[[Candidate], str]] = {
     "Quality": lambda c: f"{c.quality:.2f}",
     "Wait": lambda c: seconds(c.wait_seconds),
-    "Memory": lambda c: f"{size(c.footprint.total)}{f' ±{c.error:.1%} {c.basis.value}' if c.basis is not None else ''}",
+    "Memory": lambda c: f"{size(c.footprint.total)}{f' ±{c.error:.1%}' if c.basis is not None else ''}",
+    "Known": lambda c: c.basis.value if c.basis is not None else "loaded" if c.is_loaded else "–",
     "Speed": lambda c: f"{c.tokens_per_second:.0f}/s",
     "Load": lambda c: seconds(c.load_seconds),
     "Read": lambda c: seconds(c.prefill_seconds),
@@ -130,7 +131,7 @@ def _candidates(decision: Decision) -> Table:
     made = table(
         *("#", f"Order ({decision.arbiter or 'arbiter'})", "On", "Utility", *_COLUMNS),
         right=("#", "Utility", *_COLUMNS),
-        drop=("Read", "Load", "Speed", "On", "Memory", "Wait", "Quality"),
+        drop=("Read", "Load", "Speed", "On", "Known", "Memory", "Wait", "Quality"),
     )
     places = {ranked.key: (place, ranked.utility) for place, ranked in enumerate(decision.ranking, 1)}
 

@@ -113,10 +113,11 @@ class Decider:
     async def held(self) -> dict[str, Held]:
         """By key, how predictions stood when models were last measured; see ``Observing``."""
         last = await self._observing.last()
-        seen = {m.key: last[m.backend, m.location] for m in self._catalog.models if (m.backend, m.location) in last}
+        learned = await self._observing.learned()
         return {
-            key: Held(one.predicted, one.observed, one.observed.total / max(1, one.predicted.total) - 1.0)
-            for key, one in seen.items()
+            m.key: Held.of(learned.of(m, one.engine).estimate(one.predicted), one.observed)
+            for m in self._catalog.models
+            if (one := last.get((m.backend, m.location))) is not None
         }
 
     async def decide(self, situation: Situation, *, explain: bool = False) -> Decision:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from mai_core.policy.learning import Estimate
 from mai_core.policy.models import Footprint, LoadedModel, ModelProfile
 from mai_core.policy.resources import ResourceSnapshot
 from mai_core.policy.selection import Candidate, Rejection, Rung
@@ -34,11 +35,19 @@ class BackendStatus:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a header said a model would take, what it was seen to take, and how far that is off: 0.02 is 2 % more."""
+    """What a model was ``estimated`` to take, and what it was last seen to take: ``deviation`` 0.02 is 2 % more.
 
-    predicted: Footprint
+    The estimate is what is believed now of as many tokens as were in its context then.
+    """
+
+    estimated: Estimate
     observed: Footprint
     deviation: float
+
+    @classmethod
+    def of(cls, estimated: Estimate, observed: Footprint) -> Held:
+        """Both, and how far they are apart."""
+        return cls(estimated, observed, observed.total / max(1, estimated.footprint.total) - 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
