@@ -19,6 +19,8 @@ HEAD, TAIL = 280, 140
 # What is done to a text is said first; whatever else is cued then is what the text is about.
 FIRST_WORDS = 4
 FIRST_BONUS = 1.5
+# What has no more words and a sum in it asks for nothing but the sum.
+FEW_WORDS = 6
 _DONE_TO_TEXT = frozenset({TaskKind.TRANSLATION, TaskKind.SUMMARY, TaskKind.EXTRACTION})
 
 # Beginnings of words, ``$`` for a whole one: English, German, French, Spanish.
@@ -31,14 +33,15 @@ _STEMS: tuple[tuple[TaskKind, float, str], ...] = (
         2.0,
         "python javascript typescript rust$ java$ golang kotlin sql$ bash$ regex docker git$ html$ css$ api$ code$ "
         "coding function$ script$ refactor debug compile$ compiler stacktrace traceback unittest implement programm "
-        "program$ funktion$ código fonction función funcion algorithm pytest numpy pandas json$ yaml$ kubernetes",
+        "program$ funktion$ código fonction función funcion algorithm pytest numpy pandas json$ yaml$ kubernetes bug$ "
+        "bugs$ segfault recursi quicksort mergesort hashmap bytecode",
     ),
     (
         TaskKind.MATH,
         2.0,
         "solve$ equation integral$ derivative probabilit calculat compute$ percent theorem matrix$ polynomial modulo "
         "berechn combien cuánt cuant calcul wieviel gleichung équation ecuaci ableitung dérivée resuelv résou löse$ "
-        "wahrscheinlichkeit",
+        "wahrscheinlichkeit integrate$ differentiate$ factorial",
     ),
     (
         TaskKind.REASONING,
@@ -81,7 +84,7 @@ _PHRASES: tuple[tuple[TaskKind, float, str], ...] = (
     (
         TaskKind.REASONING,
         1.5,
-        "why does, pros and cons, what if, which of, vor und nachteile, por qué",
+        "why does, pros and cons, what if, if all, which of, vor und nachteile, por qué",
     ),
     (TaskKind.WRITING, 2.5, "write a, write an, write me, write the, write my, write to"),
     (
@@ -114,30 +117,34 @@ _MODIFIERS = {
         "one word, one sentence, yes or no, in a word, in a sentence, only the, en une phrase, en una frase",
     ),
 }
-# Chinese and Japanese write no spaces: these are looked for anywhere.
+# Chinese and Japanese write no spaces, nor around what they borrow: these are looked for anywhere.
 _UNSPACED: tuple[tuple[TaskKind, float, tuple[str, ...]], ...] = (
     (TaskKind.TRANSLATION, 3.0, ("翻译", "翻譯", "翻訳")),
     (TaskKind.SUMMARY, 3.0, ("总结", "總結", "摘要", "概括", "要約")),
     (TaskKind.EXTRACTION, 2.5, ("提取", "抽取", "列出所有", "抽出")),
-    (TaskKind.CODE, 2.0, ("代码", "代碼", "函数", "编程", "程序", "コード")),
+    (TaskKind.CODE, 2.0, ("代码", "代碼", "函数", "编程", "程序", "算法", "排序", "コード", "Python", "Java", "SQL")),
     (TaskKind.MATH, 2.0, ("计算", "計算", "方程", "多少", "概率", "积分")),
     (TaskKind.REASONING, 2.0, ("推理", "证明", "逐步", "为什么", "比较")),
-    (TaskKind.WRITING, 2.5, ("写一", "写首", "作文", "诗", "邮件", "書いて")),
+    (TaskKind.WRITING, 2.5, ("写一篇", "写一首", "写一封", "写首", "作文", "诗", "邮件", "書いて")),
     (TaskKind.TOOL_USE, 2.5, ("搜索网络", "上网搜", "调用工具")),
     (TaskKind.KNOWLEDGE, 1.5, ("什么是", "是什么", "谁是", "解释", "首都", "とは")),
 )
 _CODE_LINES = ("```", "def ", "class ", "import ", "from ", "#include", "fn ", "func ", "SELECT ", "[PYTHON]")
+# Code in the middle of a line, and how the cost of algorithms is written.
+_CODE_SIGNS = (" def ", "=>", "();", ") {", "==", "!=", "&&", "||", "</", "/>", "::", "O(n", "O(log")
 _SUM = re.compile(r"\d(?:\s*[+*^=×÷]\s*|\s+[-/]\s+)\d")
+_POWER = re.compile(r"\w\^\d")
 _TEX = ("\\frac", "\\int", "\\sum", "\\sqrt")
 
 
 @dataclass(frozen=True, slots=True)
 class Cues:
-    """Evidence for every kind of task that has any, and whether it is hard, long, short, or but a greeting."""
+    """Evidence for every kind of task that has any, and whether it is hard, long, short, just a greeting or a sum."""
 
     kinds: dict[TaskKind, float] = field(default_factory=dict)
     hard: int = 0
     greeting: bool = False
+    sum: bool = False
     long: bool = False
     short: bool = False
 
@@ -212,7 +219,7 @@ def cues_in(asked: str) -> Cues:
     if not asked.isascii():
         for kind, weight, signs in _UNSPACED:
             hits[kind, weight] = hits.get((kind, weight), 0) + sum(sign in asked for sign in signs)
-    if any(line.lstrip().startswith(_CODE_LINES) for line in asked.splitlines()):
+    if _shows_code(asked):
         hits[TaskKind.CODE, 3.0] = 1 + hits.get((TaskKind.CODE, 3.0), 0)
     if _reckons(asked):
         hits[TaskKind.MATH, 3.0] = 1 + hits.get((TaskKind.MATH, 3.0), 0)
@@ -223,14 +230,23 @@ def cues_in(asked: str) -> Cues:
         kinds=found,
         hard=hits.get(("hard", 1.0), 0),
         greeting=("greeting", 1.0) in hits,
+        sum=len(spoken) <= FEW_WORDS and _SUM.search(asked) is not None,
         long=("long", 1.0) in hits,
         short=("short", 1.0) in hits,
+    )
+
+
+def _shows_code(asked: str) -> bool:
+    return any(map(asked.__contains__, _CODE_SIGNS)) or any(
+        line.lstrip().startswith(_CODE_LINES) for line in asked.splitlines()
     )
 
 
 def _reckons(asked: str) -> bool:
     """Whether figures are put together, or formulas written. Dates and prices are not."""
     if _SUM.search(asked) or any(command in asked for command in _TEX):
+        return True
+    if "^" in asked and _POWER.search(asked):
         return True
     if asked.count("$") > 1 and ("^" in asked or "\\" in asked or "=" in asked):
         return True

@@ -97,8 +97,9 @@ def classify(
     """What ``text``, the person's newest message, asks for.
 
     ``history_tokens`` is the size of everything before it, ``cached_tokens`` the part the model in use has read, and
-    ``images`` the tokens of what the message shows: only who sees can answer that. Only the first and last few thousand
-    characters are judged, so a huge paste costs no time. Without ``model``, the trained weights, cues alone tell.
+    ``images`` the tokens of what the message shows: only who sees can answer that. Only the beginning and the end
+    are judged (``terms.judged``), so a huge paste costs no time. Without ``model``, the trained weights, cues alone
+    tell.
     """
     looked = judged(text)
     asked = ends(looked)
@@ -189,6 +190,8 @@ def _difficulty(asked: str, cues: Cues, tokens: int) -> float:
     if kind is TaskKind.CHAT and tokens <= 12:
         return 0.05 if cues.greeting else 0.15
     difficulty = _BASE_DIFFICULTY[kind]
+    if kind is TaskKind.MATH and cues.sum:
+        difficulty -= 0.20
     difficulty += 0.10 * min(3, cues.hard)
     difficulty += min(0.20, tokens / 2000)
     difficulty += 0.03 * min(4, max(0, asked.count("?") - 1))

@@ -43,6 +43,12 @@ CUED = [
     ("什么是光合作用", "knowledge"),
     ("Search the web for the opening hours of the museum", "tool-use"),
     ("Solve this riddle step by step", "reasoning"),
+    ("If all bloops are razzies, are all bloops lazzies?", "reasoning"),
+    ("integrate x^2 sin x dx", "math"),
+    ("fix this bug: def f(x): return x+", "code"),
+    ("Explain why quicksort is O(n log n) on average", "code"),
+    ("请用Python写一个快速排序", "code"),
+    ("I want to return my shoes (size 44) to the shop", "chat"),
 ]
 ASKED = [
     ("What is the molar mass of sulfuric acid?", "reasoning", "chemistry"),
@@ -70,6 +76,10 @@ def test_cues_tell_the_kind_with_and_without_weights(model: TaskModel, text: str
 def test_weights_tell_what_a_question_is_about(model: TaskModel, text: str, kind: str, field: str) -> None:
     told = classify(text, model=model)
     assert (told.kind, told.field) == (kind, field)
+
+
+def test_a_sum_is_easier_than_a_problem() -> None:
+    assert classify("What is 2+2?").difficulty < classify("What is the sum of 2+2 and the roots of x^2?").difficulty
 
 
 def test_what_is_asked_stands_at_the_ends() -> None:
