@@ -7,6 +7,7 @@ dataclass say how to read the plain JSON.
 from __future__ import annotations
 
 import json
+from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -33,8 +34,18 @@ def encode(value: Any) -> str:
 
     Infinite numbers are written as Python's ``Infinity``. Read-only mappings become plain ones.
     """
-    plain = _adapter(type(value)).dump_python(value, mode="json", fallback=dict, warnings=False)
-    return json.dumps(plain, separators=(",", ":"))
+    # Not in pydantic's mode for JSON, which replaces what is no valid Unicode in the keys of mappings.
+    plain = _adapter(type(value)).dump_python(value, fallback=dict, warnings=False)
+    return json.dumps(plain, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """What ``json`` does not know: sets, enumerations of other things than text, read-only mappings."""
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, Enum):
+        return value.value
+    return dict(value)
 
 
 def decode(kind: type[T], text: str | bytes) -> T:

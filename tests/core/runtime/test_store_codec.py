@@ -62,6 +62,11 @@ def test_what_was_encoded_comes_back(data: st.DataObject, kind: type[Any]) -> No
     assert decode(kind, text.encode()) == value
 
 
+def test_half_a_character_survives_as_the_name_of_a_device() -> None:
+    footprint = Footprint(devices={"\ud800": 1})
+    assert decode(Footprint, encode(footprint)) == footprint
+
+
 def full_decision() -> Decision:
     return Decision(
         move=Move.SWITCH,
