@@ -1,0 +1,139 @@
+"""Who competes: every strategy at each of its settings, and the references that say what is good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mai_core.bench.replay.forecasts import Forecast, truth
+from mai_core.bench.replay.pool import Pool
+from mai_core.bench.replay.requests import requests_of
+from mai_core.bench.replay.tradeoff import Choices, best_uses
+from mai_core.plugin.ballots import ask
+from mai_core.plugin.interfaces import SelectionStrategy
+
+__all__ = ["Contestant", "Run", "Setting", "oracle", "random_choice", "reference", "settings_of", "strategies"]
+
+TARGETS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What became of every prompt at one setting: how right the answer was, and what it cost."""
+
+    setting: str
+    correct: tuple[float, ...]
+    cost: tuple[float, ...]
+
+    @classmethod
+    def of(cls, pool: Pool, choices: Choices, setting: str = "") -> Run:
+        """The answers of the models chosen."""
+        return cls(
+            setting,
+            tuple(row[m] for row, m in zip(pool.correct, choices, strict=True)),
+            tuple(row[m] for row, m in zip(pool.cost, choices, strict=True)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A router: a curve of many settings or a point of one. ``fault`` says why it could not be measured to the end."""
+
+    name: str
+    runs: tuple[Run, ...]
+    about: str = ""
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A strategy with options of its own; ``told`` is how a person would write them."""
+
+    strategy: SelectionStrategy
+    told: str = ""
+
+
+def settings_of(
+    build: Callable[[Mapping[str, Any]], SelectionStrategy], given: Mapping[str, Any], forecast: Forecast
+) -> list[Setting]:
+    """The settings a strategy is tried at: those ``given``, and every sensible ``target`` where it has one.
+
+    A target is a quality. It goes through what is forecast of the prompts, from what every model reaches to what none
+    does. A strategy of somebody else may have an attribute ``sweep``: its options, each with the values to be tried.
+    """
+    usual = build(given)
+    values: Mapping[str, Sequence[Any]] = getattr(type(usual), "sweep", {})
+    if not values and hasattr(usual, "target") and "target" not in given:
+        values = {"target": _levels(forecast)}
+    found = [
+        Setting(build({**given, option: value}), f"{option} {value}")
+        for option, each in values.items()
+        for value in each
+    ]
+    return found or [Setting(usual, ", ".join(f"{k} {v}" for k, v in given.items()))]
+
+
+def _levels(forecast: Forecast) -> list[float]:
+    ordered = sorted(q for row in forecast.quality for q in row)
+    steps = (ordered[(len(ordered) - 1) * i // (TARGETS - 2)] for i in range(TARGETS - 1))
+    return sorted({round(q, 3) for q in (*steps, 0.0, 1.0)})
+
+
+def strategies(
+    pool: Pool,
+    forecast: Forecast,
+    tried: Mapping[str, Sequence[Setting]],
+    progress: Callable[[float], None] = lambda share: None,
+) -> list[Contestant]:
+    """Let strategies choose for every prompt, each at all of its settings.
+
+    The first of the proposals answers, as the core would have it. Who raises, answers nonsense or nobody is out, with
+    the fault.
+    """
+    places = {model.name: m for m, model in enumerate(pool.models)}
+    known = frozenset(places)
+    chosen: dict[str, list[list[int]]] = {name: [[] for _ in settings] for name, settings in tried.items()}
+    faults: dict[str, str] = {}
+    for at, request in enumerate(requests_of(pool, forecast)):
+        for name, settings in tried.items():
+            if name in faults:
+                continue
+            for setting, choices in zip(settings, chosen[name], strict=True):
+                ballot = ask(setting.strategy, 1.0, request, known=known, clock=_no_clock, budget_seconds=1.0)
+                if not ballot.proposals:
+                    faults[name] = f"{ballot.fault or 'proposed nothing'} (prompt {pool.prompts[at].prompt_id})"
+                    break
+                choices.append(places[ballot.proposals[0].key])
+        progress((at + 1) / len(pool.prompts))
+    return [
+        Contestant(name, (), fault=faults[name])
+        if name in faults
+        else Contestant(
+            name,
+            tuple(Run.of(pool, choices, s.told) for s, choices in zip(settings, chosen[name], strict=True)),
+        )
+        for name, settings in tried.items()
+    ]
+
+
+def _no_clock() -> float:
+    """What a table makes of a strategy does not depend on how fast this machine is."""
+    return 0.0
+
+
+def reference(pool: Pool, forecast: Forecast, name: str, about: str) -> Contestant:
+    """Quality minus a price for cost, at every price: what can be made of a forecast."""
+    return Contestant(name, tuple(Run.of(pool, choices) for choices in best_uses(forecast)), about)
+
+
+def oracle(pool: Pool) -> Contestant:
+    """Who knows the answers beforehand: what nobody can beat."""
+    return reference(pool, truth(pool), "oracle", "knows every outcome beforehand")
+
+
+def random_choice(pool: Pool) -> Contestant:
+    """A model drawn blindly for every prompt, as the mean of all draws."""
+    count = len(pool.models)
+    run = Run("", tuple(sum(row) / count for row in pool.correct), tuple(sum(row) / count for row in pool.cost))
+    return Contestant("random", (run,), "any model, drawn blindly")
