@@ -1,4 +1,4 @@
-"""Reading CSV files somebody else wrote: every cell is checked where it is read, and a fault names its row and column."""
+"""Reading CSV files of others: every cell is checked where it is read, and a fault names its line and column."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mai_core.errors import MaiError
+
 __all__ = ["Row", "TableError", "header", "rows"]
 
 # A prompt may be a whole document.
 LONGEST_CELL = 10_000_000
 
 
-class TableError(ValueError):
-    """A table is not what its columns promise; the message says which file, row and column."""
+class TableError(MaiError):
+    """A table is not what its columns promise; the message says which file, line and column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a file; ``number`` is counted as a spreadsheet does, the header being row 1."""
+    """One row of a file, which begins at ``line``, the header being line 1."""
 
     file: Path
-    number: int
+    line: int
     cells: dict[str, str]
 
     def fault(self, column: str, what: str) -> TableError:
         """The error to raise about a cell."""
-        return TableError(f"{self.file.name}, row {self.number}, column {column}: {what}")
+        return TableError(f"{self.file.name}, line {self.line}, column {column}: {what}")
 
     def text(self, column: str) -> str:
         """A cell that must not be empty."""
@@ -67,23 +69,25 @@ def rows(file: Path, needed: Sequence[str]) -> Iterator[Row]:
         raise TableError(f"{file.name}: no column {', '.join(missing)}; there are {', '.join(names)}")
     if len(set(names)) < len(names):
         raise TableError(f"{file.name}: a column occurs twice: {', '.join(names)}")
-    for number, cells in records:
+    for line, cells in records:
         if len(cells) != len(names):
-            raise TableError(f"{file.name}, row {number}: {len(cells)} cells for {len(names)} columns")
-        yield Row(file, number, dict(zip(names, cells, strict=True)))
+            raise TableError(f"{file.name}, line {line}: {len(cells)} cells for {len(names)} columns")
+        yield Row(file, line, dict(zip(names, cells, strict=True)))
 
 
 def _records(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Each record with the line it begins at: a cell in quotes may hold several lines."""
     csv.field_size_limit(LONGEST_CELL)
     try:
         with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as raw:
-            text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")  # type: ignore[type-var]
-            number = 0
-            for cells in csv.reader(text, strict=True):
+            text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+            reader, begins, told = csv.reader(text, strict=True), 1, False
+            for cells in reader:
                 if cells:
-                    number += 1
-                    yield number, cells
-            if not number:
+                    told = True
+                    yield begins, cells
+                begins = reader.line_num + 1
+            if not told:
                 raise TableError(f"{file.name}: is empty")
     except FileNotFoundError:
         raise TableError(f"{file}: no such file") from None

@@ -6,16 +6,38 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mai_core.bench.replay.curves import Point, hull
 from mai_core.bench.replay.forecasts import Forecast, truth
 from mai_core.bench.replay.pool import Pool
 from mai_core.bench.replay.requests import requests_of
-from mai_core.bench.replay.tradeoff import Choices, best_uses
+from mai_core.bench.replay.tradeoff import STEPS, Choices, best_uses
 from mai_core.plugin.ballots import ask
 from mai_core.plugin.interfaces import SelectionStrategy
 
-__all__ = ["Contestant", "Run", "Setting", "oracle", "random_choice", "reference", "settings_of", "strategies"]
+__all__ = [
+    "ABOUT",
+    "Contestant",
+    "Run",
+    "Setting",
+    "blind",
+    "oracle",
+    "random_choice",
+    "reference",
+    "settings_of",
+    "single_models",
+    "strategies",
+]
 
 TARGETS = 40
+
+ABOUT: Mapping[str, str] = {
+    "learned": "quality learnt from texts minus a price for cost, at every price",
+    "per-task mean": "the same by each model's means on the task, which it is told",
+    "hull": "single models, and drawing blindly between two of them",
+    "random": "any model, drawn blindly",
+    "oracle": "knows every outcome beforehand: nobody can beat it",
+}
+"""Who is there to compare with, beside every strategy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +66,7 @@ class Contestant:
     runs: tuple[Run, ...]
     about: str = ""
     fault: str = ""
+    reference: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +145,49 @@ def _no_clock() -> float:
     return 0.0
 
 
-def reference(pool: Pool, forecast: Forecast, name: str, about: str) -> Contestant:
+def reference(pool: Pool, forecast: Forecast, name: str, about: str = "", *, steps: int = STEPS) -> Contestant:
     """Quality minus a price for cost, at every price: what can be made of a forecast."""
-    return Contestant(name, tuple(Run.of(pool, choices) for choices in best_uses(forecast)), about)
+    return Contestant(
+        name, tuple(Run.of(pool, choices) for choices in best_uses(forecast, steps)), about, reference=True
+    )
+
+
+def single_models(pool: Pool) -> Contestant:
+    """One model for every prompt, and what drawing between two comes to: the hull of single models."""
+    return blind(pool, [pool.singles], [0] * len(pool.prompts), "hull", ABOUT["hull"])
+
+
+def blind(pool: Pool, known: Sequence[Sequence[Point]], side: Sequence[int], name: str, about: str = "") -> Contestant:
+    """Drawing among single models by what training sides know of them, blind to what is asked.
+
+    ``known`` are the single models as each training side has them, and ``side`` says which is each prompt's. Every
+    setting is one model; where it is not on a side's hull, the next cheaper one that is.
+    """
+    hulls = [_on_hull(singles) for singles in known]
+    settings = sorted({m for models in hulls for m in models}, key=lambda m: (sum(s[m].cost for s in known), m))
+    runs = []
+    for m in settings:
+        by_side = [
+            max((on for on in models if singles[on].cost <= singles[m].cost), key=models.index, default=models[0])
+            for models, singles in zip(hulls, known, strict=True)
+        ]
+        runs.append(Run.of(pool, [by_side[i] for i in side], pool.models[m].name))
+    return Contestant(name, tuple(runs), about, reference=True)
+
+
+def _on_hull(singles: Sequence[Point]) -> list[int]:
+    """Places of the models on the hull, the cheapest first."""
+    places = {point: m for m, point in reversed(list(enumerate(singles)))}
+    return [places[point] for point in hull(singles)]
 
 
 def oracle(pool: Pool) -> Contestant:
     """Who knows the answers beforehand: what nobody can beat."""
-    return reference(pool, truth(pool), "oracle", "knows every outcome beforehand")
+    return reference(pool, truth(pool), "oracle", ABOUT["oracle"])
 
 
 def random_choice(pool: Pool) -> Contestant:
     """A model drawn blindly for every prompt, as the mean of all draws."""
     count = len(pool.models)
     run = Run("", tuple(sum(row) / count for row in pool.correct), tuple(sum(row) / count for row in pool.cost))
-    return Contestant("random", (run,), "any model, drawn blindly")
+    return Contestant("random", (run,), ABOUT["random"], reference=True)

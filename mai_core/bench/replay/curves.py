@@ -1,8 +1,9 @@
 """Accuracy over cost: curves, the area under them, and the hull of single models. Pure functions.
 
 AIQ, the "average improvement in quality" of RouterBench (Hu et al. 2024, arXiv:2403.12031), is the mean height of the
-non-decreasing curve of accuracy over cost, here over the costs from the cheapest single model of the pool to the dearest.
-So every router of a pool is measured over the same costs, and 1 would be always right for the price of the cheapest.
+non-decreasing curve of accuracy over cost, here over the costs from the cheapest single model of the pool to the
+dearest. So every router of a pool is measured over the same costs, and 1 would be always right for the price of the
+cheapest.
 
 Whoever has two settings has every mixture of them, by drawing one for each prompt: lines between points are real.
 """
@@ -52,7 +53,7 @@ def _turns_up(first: Point, middle: Point, last: Point) -> bool:
 
 
 def accuracy_at(curve: Curve, cost: float) -> float:
-    """The height of a rising curve at ``cost``; level after its end, 0 before its beginning: nothing costs so little."""
+    """The height of a rising curve at ``cost``; level after its end, 0 before its beginning."""
     at = bisect_right(curve, cost, key=lambda p: p.cost)
     if at == 0:
         return 0.0

@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable
 
 from mai_core.bench.replay.tables import RatedModel
+from mai_core.bench.simulator.machines import MachineSpec
 from mai_core.policy.models import ModelProfile
 from mai_core.policy.planning import Wants, plan_load
 from mai_core.policy.resources import Cpu, Host, MemoryPool, PoolKind
 
-__all__ = ["BITS", "bytes_of", "fitting", "with_memory"]
+__all__ = ["BITS", "bytes_of", "fitting", "host_of", "with_memory"]
 
 # Bits a weight takes in GGUF files, over all tensors: llama.cpp, tools/quantize/README.md, for Llama 3.1 8B.
 BITS = {
@@ -39,6 +40,13 @@ def bytes_of(written: str) -> int:
 def with_memory(size: int) -> Host:
     """A machine with so many bytes of main memory free, and no GPU."""
     return Host(pools=(MemoryPool("ram", PoolKind.RAM, size, size),), cpu=Cpu(8))
+
+
+def host_of(machine: MachineSpec) -> Host:
+    """A machine of the simulator, with what the system and its GPUs' drivers hold from the start."""
+    gpus = (MemoryPool(g.name, g.kind, g.total, int(g.total * (1.0 - g.kept))) for g in machine.gpus)
+    ram = MemoryPool("ram", PoolKind.RAM, machine.ram, int(machine.ram * (1.0 - machine.system)))
+    return Host(name=machine.name, pools=(ram, *gpus), cpu=Cpu(machine.cores))
 
 
 def fitting(host: Host, quantisation: str = "Q4_K_M") -> Callable[[RatedModel], str]:

@@ -15,7 +15,19 @@ from mai_core.bench.replay.folds import Split
 from mai_core.bench.replay.pool import Pool
 from mai_core.bench.replay.tables import Prompt
 
-__all__ = ["Fit", "Forecast", "Reads", "by_means", "by_text", "joined", "truth"]
+__all__ = [
+    "Fit",
+    "Forecast",
+    "Reads",
+    "Rows",
+    "by_means",
+    "by_overall_means",
+    "by_text",
+    "joined",
+    "rows_of",
+    "stacked",
+    "truth",
+]
 
 ORDINARY = 200.0
 Rows = Sequence[Sequence[float]]
@@ -43,7 +55,8 @@ class Reads(Protocol):
 class Fit(Protocol):
     """Learns from prompts and, by prompt and model, how right answers were and how many tokens they took."""
 
-    def __call__(self, prompts: Sequence[Prompt], outcomes: Outcomes, tokens: Outcomes, /) -> Reads: ...
+    def __call__(self, prompts: Sequence[Prompt], outcomes: Outcomes, tokens: Outcomes, /) -> Reads:
+        """What has been learnt."""
 
 
 def by_text(pool: Pool, split: Split, fit: Fit = Predictor.fit) -> Forecast:
@@ -83,6 +96,13 @@ def by_means(pool: Pool, split: Split) -> Forecast:
     return Forecast(*(tuple(column) for column in zip(*rows, strict=True)))
 
 
+def by_overall_means(pool: Pool, split: Split) -> Forecast:
+    """Each model's means over all prompts seen: what is known of a prompt that nothing is known of."""
+    quality, cost, tokens = _all_means(pool, split.seen)
+    count = len(split.held)
+    return Forecast((quality,) * count, (cost,) * count, (tokens,) * count)
+
+
 def truth(pool: Pool) -> Forecast:
     """What really came: for the oracle."""
     return Forecast(pool.correct, pool.cost, pool.tokens)
@@ -97,6 +117,24 @@ def joined(count: int, parts: Sequence[tuple[Split, Forecast]]) -> Forecast:
             quality[place], cost[place] = forecast.quality[row], forecast.cost[row]
             tokens[place] = forecast.tokens[row]
     return Forecast(tuple(quality), tuple(cost), tuple(tokens))
+
+
+def stacked(parts: Sequence[Forecast]) -> Forecast:
+    """The rows of all ``parts``, one after the other."""
+    return Forecast(
+        tuple(row for part in parts for row in part.quality),
+        tuple(row for part in parts for row in part.cost),
+        tuple(row for part in parts for row in part.tokens),
+    )
+
+
+def rows_of(forecast: Forecast, places: Sequence[int]) -> Forecast:
+    """Only some of the rows."""
+    return Forecast(
+        tuple(forecast.quality[i] for i in places),
+        tuple(forecast.cost[i] for i in places),
+        tuple(forecast.tokens[i] for i in places),
+    )
 
 
 def _all_means(pool: Pool, places: Sequence[int]) -> tuple[tuple[float, ...], ...]:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-__all__ = ["Interval", "intervals", "resamples"]
+__all__ = ["Interval", "interval", "intervals", "resamples"]
 
 # Values are counted in so many parts of the largest of their column; a lane holds the sum over 2^40 prompts.
 PARTS = 1 << 24
@@ -24,10 +24,19 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def scaled(self, factor: float) -> Interval:
+        """In another unit."""
+        return Interval(self.value * factor, self.low * factor, self.high * factor)
+
     @property
     def above_zero(self) -> bool:
         """Whether the whole interval is."""
         return self.low > 0.0
+
+    @property
+    def below_zero(self) -> bool:
+        """Whether the whole interval is."""
+        return self.high < 0.0
 
 
 Statistic = Callable[[Sequence[float]], Sequence[float]]
@@ -41,11 +50,16 @@ def intervals(
     A column holds one number, not negative, for each prompt.
     """
     told = statistic([sum(column) / len(column) for column in columns])
-    drawn = sorted_columns([statistic(means) for means in resamples(columns, rounds=rounds, seed=seed)])
-    return [
-        Interval(value, _quantile(column, 0.025), _quantile(column, 0.975))
-        for value, column in zip(told, drawn, strict=True)
-    ]
+    drawn = [statistic(means) for means in resamples(columns, rounds=rounds, seed=seed)]
+    return [interval(value, values) for value, values in zip(told, zip(*drawn, strict=True), strict=True)]
+
+
+def interval(value: float, drawn: Sequence[float]) -> Interval:
+    """The middle 95 % of what was ``drawn``, widened to hold ``value``: areas of rising curves are biased upwards."""
+    if not drawn:
+        return Interval(value, value, value)
+    ordered = sorted(drawn)
+    return Interval(value, min(value, _quantile(ordered, 0.025)), max(value, _quantile(ordered, 0.975)))
 
 
 def resamples(columns: Sequence[Sequence[float]], *, rounds: int, seed: int) -> Sequence[Sequence[float]]:
@@ -66,11 +80,6 @@ def resamples(columns: Sequence[Sequence[float]], *, rounds: int, seed: int) -> 
         sums = form.unpack(sum(draw.choices(packed, k=count)).to_bytes(LANE * len(columns), "little"))
         found.append([total * unit / count for total, unit in zip(sums, units, strict=True)])
     return found
-
-
-def sorted_columns(rows: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Each figure's values over the rounds, in order."""
-    return [sorted(column) for column in zip(*rows, strict=True)]
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:

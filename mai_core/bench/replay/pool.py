@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mai_core.bench.replay.cells import TableError
 from mai_core.bench.replay.curves import Point
@@ -31,6 +31,16 @@ class Pool:
     tokens: tuple[tuple[float, ...], ...]
     priced: bool = False
     left_out: tuple[tuple[str, str], ...] = ()
+
+    def at(self, places: Sequence[int]) -> Pool:
+        """The same models on some of the prompts."""
+        return replace(
+            self,
+            prompts=tuple(self.prompts[i] for i in places),
+            correct=tuple(self.correct[i] for i in places),
+            cost=tuple(self.cost[i] for i in places),
+            tokens=tuple(self.tokens[i] for i in places),
+        )
 
     @property
     def singles(self) -> tuple[Point, ...]:

@@ -1,4 +1,4 @@
-"""The turns a table makes: what a strategy would have seen of each prompt, and nothing that is known only afterwards."""
+"""The turns a table makes: what a strategy would have seen of each prompt, nothing of it known only afterwards."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def requests_of(pool: Pool, forecast: Forecast) -> Iterator[SelectionRequest]:
 
     quality     what the forecast says; costs are expected ones, too
     money       where the table has prices, the price; else electricity
-    features    kind of task and size by the text's cues; difficulty by what the forecast says of all models. The weights
-                that are shipped to judge texts are not used: they were trained on public outcomes, these perhaps
+    features    kind of task and size by the text's cues; difficulty by what the forecast says of all models. Weights
+                shipped to judge texts are not used: they were trained on public outcomes, these perhaps
     """
     usual = _mean([_mean(row) for row in forecast.quality])
     tiers = [Tier.of_parameters(model.parameters) for model in pool.models]

@@ -8,65 +8,59 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mai_core.bench.replay.cells import TableError
 from mai_core.bench.replay.contestants import (
+    ABOUT,
     Contestant,
+    blind,
     oracle,
     random_choice,
     reference,
     settings_of,
+    single_models,
     strategies,
 )
-from mai_core.bench.replay.folds import Split, by_fold, by_task
-from mai_core.bench.replay.forecasts import Forecast, by_means, joined, truth
-from mai_core.bench.replay.gains import GapClosed, closed_gap
+from mai_core.bench.replay.curves import hull
+from mai_core.bench.replay.folds import Split, by_fold, by_task, in_pairs
+from mai_core.bench.replay.forecasts import Forecast, by_means, by_overall_means, joined, rows_of, truth
+from mai_core.bench.replay.gains import Gain, closed_gap, gap_intervals
 from mai_core.bench.replay.learning import forecasts
 from mai_core.bench.replay.pool import Pool
-from mai_core.bench.replay.standings import Bars, Standing, bars_of, standings
+from mai_core.bench.replay.result import HELD_OUT, OUT_OF_FOLD, Gap, Replayed, Section, Single, Trusted
+from mai_core.bench.replay.standings import standings
+from mai_core.bench.replay.trust import Check, believed, proven
 from mai_core.plugin.interfaces import SelectionStrategy
 
-__all__ = ["MEANS", "REFERENCE", "Section", "Study", "Terms", "replay"]
+__all__ = ["Terms", "replay"]
 
-MEANS, REFERENCE = "per-task mean", "best use"
+LEARNED, MEANS = "learned", "per-task mean"
+DRAWN = 100
 Progress = Callable[[str, float], None]
 Builder = Callable[[str, Mapping[str, Any]], SelectionStrategy]
+Learnt = Mapping[Split, Forecast]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How a replay is run: ``folds`` and the ``seed`` they and the resamples are drawn by, resampling ``rounds``.
+    """How a replay is run.
 
-    ``held_out`` adds the section with tasks held out; ``jobs`` are processes, ``resume`` the file of what is learnt.
+    folds, seed    in how many parts prompts are held out, and by what these and the resamples are drawn
+    rounds         resamples
+    held_out       adds the section with every task held out
+    weak, strong   between whom APGR and CPT are measured; the cheapest model and the best where they are not named
+    jobs, resume   processes, and the file of what has been learnt so far
+    machine        what the pool's models had to fit, in words, for the record
     """
 
     folds: int = 5
     seed: int = 1
     rounds: int = 1000
     held_out: bool = False
+    weak: str = ""
+    strong: str = ""
     jobs: int = 1
     resume: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """Figures that rest on one way of holding prompts out; ``gaps`` are between the cheapest model and the best."""
-
-    name: str
-    standings: Sequence[Standing]
-    gaps: Mapping[str, GapClosed]
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """Everything a replay found."""
-
-    pool: Pool
-    bars: Bars
-    sections: Sequence[Section]
-
-    @property
-    def faults(self) -> Sequence[str]:
-        """What strategies did wrong, by name."""
-        return [f"{s.name}: {s.fault}" for section in self.sections for s in section.standings if s.fault]
+    machine: str = ""
 
 
 def replay(
@@ -75,35 +69,66 @@ def replay(
     build: Builder,
     terms: Terms,
     progress: Progress = lambda text, share: None,
-) -> Study:
+) -> Replayed:
     """Replay ``pool`` for the strategies ``competing``, by name with their options.
 
-    Raises ``ValueError`` for folds that cannot be made, and what ``build`` raises for a strategy.
+    Raises ``TableError`` for folds that cannot be made or models that are not there, and what ``build`` raises for a
+    strategy.
     """
     for name, options in competing.items():
         build(name, options)  # a wrong name or option is told before minutes of learning
-    folds = by_fold(pool.prompts, terms.folds, terms.seed)
-    tasks = by_task(pool.prompts) if terms.held_out else []
-    known = joined(len(pool.prompts), [(split, by_means(pool, split)) for split in folds])
-    means = reference(pool, known, MEANS, "told the task of every prompt")
-    learnt = _learnt(pool, [*folds, *tasks], terms, progress)
+    weak = _place(pool, terms.weak, pool.cheapest)
+    strong = _place(pool, terms.strong, pool.best)
+    ways = {OUT_OF_FOLD: by_fold(pool.prompts, terms.folds, terms.seed)}
+    known = joined(len(pool.prompts), [(split, by_means(pool, split)) for split in ways[OUT_OF_FOLD]])
+    if terms.held_out:
+        ways[HELD_OUT] = by_task(pool.prompts)
+    wanted = [split for splits in ways.values() for split in (*splits, *in_pairs(splits))]
+    learnt = _learnt(pool, wanted, terms, progress)
     sections = []
-    for name, splits in ((f"out of fold, {terms.folds} folds", folds), ("every task held out in turn", tasks)):
-        if not splits:
-            continue
-        forecast = joined(len(pool.prompts), [(split, learnt[split]) for split in splits])
+    for name, splits in ways.items():
+        progress("checking what was learnt", 0.0)
+        forecast, trusted = _trusted(pool, splits, learnt, terms.seed)
         tried = {one: settings_of(partial(build, one), given, forecast) for one, given in competing.items()}
         chosen = strategies(pool, forecast, tried, lambda share: progress("letting strategies choose", share))
-        best = reference(pool, forecast, REFERENCE, "quality minus a price for cost, at every price")
-        references = [best, means, random_choice(pool), oracle(pool)]
-        progress("resampling prompts", 0.0)
+        means = reference(pool, known, MEANS, ABOUT[MEANS])
+        references = [
+            _learned(pool, splits, forecast, trusted),
+            means,
+            single_models(pool),
+            random_choice(pool),
+            oracle(pool),
+        ]
+        progress("drawing prompts anew", 0.0)
         figures = standings(pool, [*chosen, *references], means, rounds=terms.rounds, seed=terms.seed)
-        gaps = {"text": _gap(pool, forecast), MEANS: _gap(pool, known), "oracle": _gap(pool, truth(pool))}
-        sections.append(Section(name, figures, gaps))
-    return Study(pool, bars_of(pool), sections)
+        scores = {LEARNED: forecast, MEANS: known, "oracle": truth(pool)}
+        gaps = _gaps(pool, scores, weak, strong, terms)
+        sections.append(Section(name=name, standings=tuple(figures), gaps=gaps, trusted=trusted))
+    return Replayed(
+        table=pool.name,
+        unit="the table's own" if pool.priced else "billions of active parameters x tokens of the answer",
+        prompts=len(pool.prompts),
+        tasks=len({prompt.task for prompt in pool.prompts if prompt.task}),
+        folds=terms.folds,
+        seed=terms.seed,
+        rounds=terms.rounds,
+        models=_singles(pool),
+        weak=pool.models[weak].name,
+        strong=pool.models[strong].name,
+        sections=tuple(sections),
+        left_out=pool.left_out,
+        machine=terms.machine,
+    )
 
 
-def _learnt(pool: Pool, splits: Sequence[Split], terms: Terms, progress: Progress) -> dict[Split, Forecast]:
+def _place(pool: Pool, name: str, usual: int) -> int:
+    names = [model.name for model in pool.models]
+    if name and name not in names:
+        raise TableError(f"{name}: not one of {', '.join(names)}")
+    return names.index(name) if name else usual
+
+
+def _learnt(pool: Pool, splits: Sequence[Split], terms: Terms, progress: Progress) -> Learnt:
     learnt: dict[Split, Forecast] = {}
     progress("learning from outcomes", 0.0)
     for split, forecast in forecasts(pool, splits, jobs=terms.jobs, resume=terms.resume):
@@ -112,11 +137,56 @@ def _learnt(pool: Pool, splits: Sequence[Split], terms: Terms, progress: Progres
     return learnt
 
 
-def _gap(pool: Pool, forecast: Forecast) -> GapClosed:
-    """Between the cheapest model and the best, by what is forecast of the two."""
-    weak, strong = pool.cheapest, pool.best
-    return closed_gap(
-        [row[strong] - row[weak] for row in forecast.quality],
-        [row[weak] for row in pool.correct],
-        [row[strong] for row in pool.correct],
+def _trusted(pool: Pool, splits: Sequence[Split], learnt: Learnt, seed: int) -> tuple[Forecast, tuple[Trusted, ...]]:
+    """What was learnt, as far as it proved itself on the splits beside the one it is used for."""
+    pairs = in_pairs(splits)
+    parts, told = [], []
+    for at, split in enumerate(splits):
+        checks = []
+        for pair, other in (
+            ((pairs[at], splits[(at + 1) % len(splits)]), (pairs[at - 1], splits[at - 1])) if pairs else ()
+        ):
+            row = {place: i for i, place in enumerate(pair.held)}
+            rows = rows_of(learnt[pair], [row[place] for place in other.held])
+            checks.append(Check(Split(other.name, pair.seen, other.held), rows))
+        trust = proven(pool, checks, seed=seed)
+        parts.append((split, believed(by_overall_means(pool, split), learnt[split], trust)))
+        told.append(Trusted(split.name, trust.quality, trust.cost))
+    return joined(len(pool.prompts), parts), tuple(told)
+
+
+def _learned(pool: Pool, splits: Sequence[Split], forecast: Forecast, trusted: Sequence[Trusted]) -> Contestant:
+    """What can be made of a forecast; where nothing learnt is trusted, drawing among single models."""
+    if any(one.quality or one.cost for one in trusted):
+        return reference(pool, forecast, LEARNED, ABOUT[LEARNED])
+    side = {place: at for at, split in enumerate(splits) for place in split.held}
+    known = [pool.at(split.seen).singles for split in splits]
+    return blind(pool, known, [side[place] for place in range(len(pool.prompts))], LEARNED, ABOUT[LEARNED])
+
+
+def _gaps(pool: Pool, scores: Mapping[str, Forecast], weak: int, strong: int, terms: Terms) -> tuple[Gap, ...]:
+    """Between two models, prompts ordered by what is forecast of the two."""
+    of_weak, of_strong = [row[weak] for row in pool.correct], [row[strong] for row in pool.correct]
+    orders = {name: [row[strong] - row[weak] for row in told.quality] for name, told in scores.items()}
+    found = gap_intervals(orders, of_weak, of_strong, rounds=terms.rounds, seed=terms.seed)
+    curves = {name: closed_gap(orders[name], of_weak, of_strong) for name in found}
+    shares = [i / DRAWN for i in range(DRAWN + 1)]
+    return tuple(
+        Gap(
+            score=name,
+            apgr=figures.apgr,
+            cpt50=figures.cpt50,
+            cpt80=figures.cpt80,
+            curve=tuple(Gain(share, curves[name].at(share)) for share in shares),
+        )
+        for name, figures in found.items()
     )
+
+
+def _singles(pool: Pool) -> tuple[Single, ...]:
+    on_hull = frozenset(hull(pool.singles))
+    singles = (
+        Single(model.name, point.cost, point.accuracy, point in on_hull)
+        for model, point in zip(pool.models, pool.singles, strict=True)
+    )
+    return tuple(sorted(singles, key=lambda single: (single.cost, single.name)))

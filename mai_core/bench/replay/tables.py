@@ -1,17 +1,18 @@
 """Tables of outcomes: which model answered which prompt correctly, and at what cost.
 
-Three CSV files, plain or ``.gz``; further columns are left alone.
+CSV files, plain or ``.gz``, in UTF-8; further columns are left alone.
 
 ======== ================================================================================================
 outcomes ``prompt_id``, ``model``, ``correct`` (0 to 1), and ``cost`` or ``output_tokens`` (or
          ``output_tokens_cl100k``); a model answers a prompt at most once
-prompts  ``prompt_id``, ``text`` (or ``prompt``, ``question``), and, where tasks are known, ``task``
+prompts  ``prompt_id``, ``text`` (or ``prompt``, ``question``), and, where tasks are known, ``task``; without this
+         file these columns may be among the outcomes, and what they do not tell is not known
 models   ``model``, ``params_b`` and ``active_b`` (billions; the active ones are all where that is left out), and, where
-         it is known, ``kind``: ``base`` for models that do not converse
+         it is known, ``kind``: ``base`` for models that do not converse; not needed where answers have a ``cost``
 ======== ================================================================================================
 
-An answer costs what the column ``cost`` says, in any unit, or else active parameters x output tokens: proportional to the
-arithmetic of decoding.
+An answer costs what the column ``cost`` says, in any unit, or else active parameters x output tokens: proportional to
+the arithmetic of decoding.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ BILLION = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the models were asked; ``task`` is empty where nobody says."""
+    """What the models were asked; ``task`` and ``text`` are empty where nobody says."""
 
     prompt_id: str
     task: str
@@ -89,10 +90,13 @@ def read_table(outcomes: Path, prompts: Path | None = None, models: Path | None 
     ``zeroeval_outcomes.csv.gz`` goes with ``zeroeval_prompts.csv.gz`` and ``zeroeval_models.csv`` or ``models.csv``.
     Raises ``TableError``.
     """
-    asked = _prompts(prompts or _beside(outcomes, PROMPTS))
+    columns = header(outcomes)
+    questions = prompts or _beside(outcomes, PROMPTS)
+    asked = _prompts(questions) if questions.exists() or prompts else None
+    found = asked if asked is not None else {}
+    text = next((name for name in TEXTS if name in columns), "")
     sizes = models or _beside(outcomes, MODELS)
     rated = _models(sizes) if sizes.exists() or models else {}
-    columns = header(outcomes)
     tokens = next((name for name in TOKENS if name in columns), None)
     priced = "cost" in columns
     if not priced and tokens is None:
@@ -103,8 +107,12 @@ def read_table(outcomes: Path, prompts: Path | None = None, models: Path | None 
     unsized: dict[str, None] = {}
     for row in rows(outcomes, ["prompt_id", "model", "correct"]):
         prompt_id, name = row.text("prompt_id"), row.text("model")
-        if prompt_id not in asked:
-            raise row.fault("prompt_id", f"{prompt_id!r} is not among the prompts")
+        if asked is None:
+            told = Prompt(prompt_id, row.cells.get("task", "").strip(), row.cells.get(text, ""))
+            if found.setdefault(prompt_id, told) != told:
+                raise row.fault("prompt_id", f"{prompt_id!r} had another text or task before")
+        elif prompt_id not in asked:
+            raise row.fault("prompt_id", f"{prompt_id!r} is not among the prompts of {questions.name}")
         of_model = answers.setdefault(name, {})
         if prompt_id in of_model:
             raise row.fault("model", f"{name} answers {prompt_id!r} a second time")
@@ -115,11 +123,11 @@ def read_table(outcomes: Path, prompts: Path | None = None, models: Path | None 
             unsized[name] = None
         active = model.active / BILLION if model else 0.0
         of_model[prompt_id] = Answer(correct, row.number_in("cost") if priced else active * written, written)
-    told = tuple(rated.get(name, RatedModel(name)) for name in sorted(answers) if name not in unsized)
-    if not told:
+    priceable = tuple(rated.get(name, RatedModel(name)) for name in sorted(answers) if name not in unsized)
+    if not priceable:
         raise TableError(f"{outcomes.name}: no model whose answers can be priced")
     name = outcomes.name.partition(".csv")[0].removesuffix(OUTCOMES).rstrip("_-.") or outcomes.parent.name
-    return Table(name, tuple(asked.values()), told, answers, priced, tuple(sorted(unsized)))
+    return Table(name, tuple(found.values()), priceable, answers, priced, tuple(sorted(unsized)))
 
 
 def _is_outcomes(file: Path) -> bool:

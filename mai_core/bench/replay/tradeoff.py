@@ -1,8 +1,8 @@
 """The best use of a forecast: quality minus a price for cost, at every price.
 
 For each prompt and price the model with the largest ``quality - price x cost`` is chosen (the linear router of
-RouterBench, Hu et al. 2024). As the price falls from infinity to nothing, every prompt climbs its own hull of models, so
-that all prices which change anything are known without search.
+RouterBench, Hu et al. 2024). As the price falls from infinity to nothing, every prompt climbs its own hull of models,
+so that all prices which change anything are known without search.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from mai_core.bench.replay.forecasts import Forecast
 
-__all__ = ["Choices", "best_uses"]
+__all__ = ["STEPS", "Choices", "best_uses"]
 
 # The model chosen for each prompt, by its place in the pool.
 Choices = Sequence[int]

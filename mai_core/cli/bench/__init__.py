@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mai_core.cli.bench.footprint import footprint
+from mai_core.cli.bench.replay import replay
 from mai_core.cli.bench.simulate import simulate
 from mai_core.cli.help import new_app
 
@@ -17,4 +18,5 @@ def bench() -> None:
 
 
 app.command()(footprint)
+app.command()(replay)
 app.command()(simulate)
