@@ -9,12 +9,13 @@ from mai_core.bench.simulator.memory import Resident
 from mai_core.bench.simulator.oracle import CONDENSED_TO
 from mai_core.bench.simulator.workloads import Turn
 
-__all__ = ["CONDENSED_FROM", "Answer", "Person"]
+__all__ = ["CONDENSED_FROM", "INSTRUCTIONS", "Answer", "Person"]
 
 CONDENSED_FROM = 0.70
 """The share of a window at which a conversation is condensed."""
 
 INSTRUCTIONS = 40
+"""Tokens of the instruction every conversation begins with."""
 
 
 @dataclass(slots=True, eq=False)

@@ -8,7 +8,7 @@ changes, which a real monitor does every two seconds.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -38,7 +38,10 @@ LASTING_SECONDS = 10.0
 
 @dataclass(slots=True, eq=False)
 class Simulation:
-    """The state of a run. ``others`` are the steps of other programs' memory; ``ceilings`` the clairvoyant's turns."""
+    """The state of a run. ``others`` are the steps of other programs' memory; ``ceilings`` the clairvoyant's turns.
+
+    ``on_answer`` hears of every answer and when it ended.
+    """
 
     chooser: Chooser
     memory: Memory
@@ -49,6 +52,7 @@ class Simulation:
     late_from: int
     preloads: bool = True
     idle_seconds: float = IDLE_SECONDS
+    on_answer: Callable[[Answer, float], None] | None = None
     tally: Tally = field(default_factory=Tally)
     now: float = 0.0
     _events: list[tuple[float, int, int, Any]] = field(default_factory=list)
@@ -330,6 +334,8 @@ class Simulation:
             resident.model, kind, turn.difficulty, late=late, plan=resident.plan, unseen=answer.unseen
         )
         waited = self.now - answer.asked_at
+        if self.on_answer is not None:
+            self.on_answer(answer, self.now)
         tally.turns += 1
         tally.quality += chance
         tally.good += turn.luck < chance
@@ -337,16 +343,17 @@ class Simulation:
         tally.end.add(waited)
         tally.served[resident.key] = tally.served.get(resident.key, 0) + 1
         cost = waited / 3600.0 * self.prices.hour + self.prices.of_work(answer.joules)
-        self._worth(answer.number, self.prices.answer * chance - cost)
+        self._worth(answer.number, self.prices.answer * chance, cost)
 
     def _lost(self, number: int, person: Person, asked_at: float) -> None:
         self.tally.turns += 1
         self.tally.lost += 1
-        self._worth(number, -(self.now - asked_at) / 3600.0 * self.prices.hour)
+        self._worth(number, 0.0, (self.now - asked_at) / 3600.0 * self.prices.hour)
         self._go_on(person)
 
-    def _worth(self, number: int, utility: float) -> None:
-        ceiling = self.ceilings[number]
+    def _worth(self, number: int, gained: float, cost: float) -> None:
+        ceiling, utility = self.ceilings[number], gained - cost
+        self.tally.cost += cost
         self.tally.utility += utility
         self.tally.ceiling += ceiling
         self.tally.regret[number * PARTS // len(self.turns)] += ceiling - utility

@@ -74,7 +74,8 @@ class Tally:
     switches      answers by another model than the one before; ``loads`` those that somebody waited for
     overdrawn     loads for which there was not the memory, the decision's fault; ``killed`` models that died because
                   others took their memory later; ``crashes`` engines that died by themselves
-    utility       what all turns were worth, in money: answers less waiting and electricity
+    money, cost   of electricity; and of that and the waiting of whoever asked together
+    utility       what all turns were worth, in money: answers less their cost
     ceiling       what a clairvoyant could have had: see ``oracle``
     regret        by part of the run: what the ceiling exceeds the utility by
     """
@@ -91,6 +92,7 @@ class Tally:
     crashes: int = 0
     joules: float = 0.0
     money: float = 0.0
+    cost: float = 0.0
     utility: float = 0.0
     ceiling: float = 0.0
     seconds: float = 0.0
@@ -153,6 +155,7 @@ _SUMS = (
     "crashes",
     "joules",
     "money",
+    "cost",
     "utility",
     "ceiling",
     "seconds",

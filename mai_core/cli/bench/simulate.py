@@ -42,6 +42,10 @@ def simulate(
     resume: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep what is done here, and go on from it.", dir_okay=False)
     ] = None,
+    validate: Annotated[
+        list[Path] | None,
+        typer.Option("--validate", metavar="FILE", help="Lay a real session with GGUF files beside it.", exists=True),
+    ] = None,
     show: Annotated[bool, typer.Option("--list", help="List machines, workloads and who may compete.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -58,6 +62,11 @@ def simulate(
     registry = invocation.registry()
     if show:
         _list(registry.strategies(), as_json)
+        return
+    if validate:
+        from mai_core.cli.bench.validating import validated
+
+        validated(invocation, validate, as_json=as_json)
         return
     campaign = _campaign(invocation, registry, names, machine, workload, turns, range(seed, seed + seeds))
     outcomes: list[Outcome] = []
