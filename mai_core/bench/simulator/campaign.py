@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mai_core.bench.simulator.asking import Asking
 from mai_core.bench.simulator.choosing import Chooser
 from mai_core.bench.simulator.contestants import Contestant, vote_of
 from mai_core.bench.simulator.inventory import installed
+from mai_core.bench.simulator.ledger import Ledger
 from mai_core.bench.simulator.machines import MACHINES
 from mai_core.bench.simulator.memory import Memory, Shown
 from mai_core.bench.simulator.oracle import Prices, ceilings
@@ -23,7 +25,7 @@ from mai_core.bench.simulator.tally import Tally
 from mai_core.bench.simulator.truth import draw_truth
 from mai_core.bench.simulator.workloads import WORKLOADS, turns_of
 from mai_core.plugin.registry import PluginRegistry
-from mai_core.policy.feasibility import Fit, Limits
+from mai_core.policy.feasibility import Limits
 from mai_core.policy.models import KnownModel
 
 __all__ = ["Campaign", "Cell", "Outcome", "run_cell", "run_cells"]
@@ -90,37 +92,31 @@ def run_cell(campaign: Campaign, cell: Cell, registry: PluginRegistry) -> Outcom
     prices = Prices.of(limits, campaign.seconds_value)
     late_from = round(workload.turns_at * len(turns)) if workload.turns_at else len(turns)
     tops = ceilings(turns, workload.asked, truth, limits, prices, late_from)
+    bare = Limits(headroom=0.0, headroom_min=0, headroom_max=0, window=limits.window)
+    guarded, unguarded = Asking(truth, workload.asked, limits), Asking(truth, workload.asked, bare)
     tallies: dict[str, Tally] = {}
-    fits: dict[Hashable, tuple[int, Fit | None]] = {}
     states: dict[Hashable, Shown] = {}
     numbers: dict[Hashable, int] = {}
     for one in campaign.contestants:
         others = held_by_others(PROGRAMS[workload.programs], machine, _draw(cell, "programs"))
-        first = next(others)
-        bare = Limits(headroom=0.0, headroom_min=0, headroom_max=0, window=limits.window)
-        own = bare if one.blind else limits
-        chooser = Chooser(
-            truth,
-            workload.asked,
-            vote_of(one, registry),
-            one.arbiter,
-            one.rules,
-            own,
-            campaign.remembers,
-            {} if one.blind else fits,
-        )
-        simulation = Simulation(
-            chooser=chooser,
-            memory=Memory(machine, own, first, blind=one.blind, states={} if one.blind else states, numbers=numbers),
+        asking = unguarded if one.blind else guarded
+        tallies[one.name] = Simulation(
+            chooser=Chooser(asking, vote_of(one, registry), one.arbiter, one.rules, campaign.remembers),
+            memory=Memory(
+                machine,
+                asking.limits,
+                next(others),
+                blind=one.blind,
+                states={} if one.blind else states,
+                numbers=numbers,
+            ),
             turns=turns,
             others=others,
-            prices=prices,
-            ceilings=tops,
+            ledger=Ledger(prices, machine.power, tops),
             late_from=late_from,
             preloads=campaign.preloads,
             idle_seconds=campaign.idle_seconds,
-        )
-        tallies[one.name] = simulation.run()
+        ).run()
     return Outcome(cell, tallies)
 
 

@@ -2,61 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from mai_core.bench.simulator.asking import Asking, View
 from mai_core.bench.simulator.grid import history_of
-from mai_core.bench.simulator.inventory import BACKEND
-from mai_core.bench.simulator.memory import Shown
-from mai_core.bench.simulator.truth import Truth
-from mai_core.bench.simulator.workloads import Asked
 from mai_core.policy.anticipation import Preparation, to_prepare
 from mai_core.policy.decision import Vote, conclude, decide
-from mai_core.policy.feasibility import Fit, Limits, Situation, candidate_of, fit_of, wanted_context
-from mai_core.policy.features import TaskFeatures
-from mai_core.policy.learning import Corrections, Learned, Observation, learn
-from mai_core.policy.models import Footprint, LoadPlan
-from mai_core.policy.resources import ResourceSnapshot
-from mai_core.policy.selection import Candidate, Rejection, SelectionRequest
-from mai_core.policy.speed import Machine, MeasuredSpeed
+from mai_core.policy.selection import Candidate
 from mai_core.policy.stability import StabilityRules, Switch, paid_switch
 
-__all__ = ["Chooser", "Chosen", "View"]
-
-MIB = 2**20
-ANYTHING = Asked(TaskFeatures().kind, TaskFeatures().difficulty, TaskFeatures().reply_tokens)
-
-Known = tuple[tuple[int, int | None], ...]
-"""Models that have answered here, by place, with the layers they had on a GPU then."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Knowledge:
-    """What runs have taught of a machine: speeds by key, corrections of footprints, and what it can do.
-
-    ``taught`` numbers the corrections of each model, by place.
-    """
-
-    speeds: Mapping[str, MeasuredSpeed]
-    learned: Learned
-    machines: Mapping[str, Machine]
-    corrections: tuple[Corrections, ...]
-    taught: tuple[int, ...]
-
-
-class View(NamedTuple):
-    """Everything a decision depends on, on the grid. ``read`` are models with the tokens they have read."""
-
-    shown: Shown
-    asked: int
-    prompt: int
-    new: int
-    current: int
-    read: tuple[tuple[str, int], ...]
-    calm: float
-    lately: tuple[int, bool]
-    known: Knowledge
+__all__ = ["Chooser", "Chosen"]
 
 
 class Chosen(NamedTuple):
@@ -71,36 +27,14 @@ class Chosen(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Chooser:
-    """One contestant on one machine. Without ``remembers`` every decision is made anew, with the same result.
+    """One contestant in one world. Without ``remembers`` every decision is made anew, with the same result."""
 
-    ``fits`` may be shared by contestants in one world with the same limits.
-    """
-
-    truth: Truth
-    asked: Sequence[Asked]
+    asking: Asking
     vote: Vote
     arbiter: str
     rules: StabilityRules
-    limits: Limits
     remembers: bool = True
-    fits: dict[Hashable, tuple[int, Fit | None]] = field(default_factory=dict)
     decisions: dict[View, Chosen] = field(default_factory=dict)
-    _candidates: dict[Hashable, Candidate] = field(default_factory=dict)
-    _knowledge: dict[Hashable, Knowledge] = field(default_factory=dict)
-    _windows: dict[Hashable, int] = field(default_factory=dict)
-    _taught_numbers: dict[Corrections, int] = field(default_factory=dict)
-    _keys: tuple[str, ...] = ()
-    _places: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.asked = (*self.asked, ANYTHING)
-        self._keys = tuple(model.key for model in self.truth.models)
-        self._places = {key: place for place, key in enumerate(self._keys)}
-
-    @property
-    def anything(self) -> int:
-        """The place among what may be asked of a turn nobody knows anything of."""
-        return len(self.asked) - 1
 
     def choose(self, view: View) -> Chosen:
         """The decision on what ``view`` shows."""
@@ -111,44 +45,16 @@ class Chooser:
             found = self.decisions[view] = self._decided(view)
         return found
 
-    def situation(self, view: View) -> Situation:
-        """What ``view`` means, in the terms of the core."""
-        models, known = self.truth.models, view.known
-        return Situation(
-            models=models,
-            snapshot=ResourceSnapshot((view.shown.host,), calm_seconds=view.calm),
-            features=self._features(view),
-            limits=self.limits,
-            loaded=view.shown.loaded,
-            promised=view.shown.promised,
-            current=models[view.current].key if view.current >= 0 else None,
-            speeds=known.speeds,
-            learned=known.learned,
-            machines=known.machines,
-            history=history_of(*view.lately, self.rules),
-            read=dict(view.read),
-        )
-
-    def predicted(self, candidate: Candidate, known: Knowledge) -> Footprint:
-        """What the formulas say the candidate takes, without what was learnt on the machine."""
-        corrections = known.corrections[self._places[candidate.key]]
-        found = candidate.footprint
-        return Footprint(
-            int(found.anonymous / corrections.private.factor),
-            int(found.file_backed / corrections.mapped.factor),
-            {name: int(size / corrections.device.factor) for name, size in found.devices.items()},
-        )
-
     def _decided(self, view: View) -> Chosen:
         """Feasible, propose, arbitrate, settle: as ``decide`` does, with what is remembered of each model.
 
         Where no model can run in a regular way, ``decide`` itself finds the last resort.
         """
-        if self.remembers and (request := self._request(view)).candidates:
-            history = history_of(*view.lately, self.rules)
+        if self.remembers and (request := self.asking.request(view)).candidates:
+            history = history_of(*view.lately)
             decision = conclude(request, self.vote(request), arbiter=self.arbiter, rules=self.rules, history=history)
         else:
-            decision = decide(self.situation(view), self.vote, arbiter=self.arbiter, rules=self.rules)
+            decision = decide(self.asking.situation(view), self.vote, arbiter=self.arbiter, rules=self.rules)
         places = {c.key: c for c in decision.candidates}
         return Chosen(
             places.get(decision.choice or ""),
@@ -157,96 +63,3 @@ class Chooser:
             paid_switch(decision, 0.0),
             next((f"{b.strategy}: {b.fault}" for b in decision.ballots if b.fault), ""),
         )
-
-    def _request(self, view: View) -> SelectionRequest:
-        """What strategies are asked, from what is remembered of the same room and, in memory, of the same state.
-
-        A model that is not in memory takes it from the room there is when what idles is gone; who idles is no matter.
-        """
-        shown, known, read, prompt, current = view.shown, view.known, dict(view.read), view.prompt, view.current
-        cores, candidates, taught, limits = shown.host.cpu.free_cores, self._candidates, known.taught, self.limits
-        long = prompt + limits.reserve > limits.window
-        calm = (view.calm <= 0.0, view.calm >= limits.up_after_seconds, view.lately[1])
-        found: list[Candidate] = []
-        for place, key in enumerate(self._keys):
-            window = self._window(place, view) if long else limits.window
-            instance = shown.inside.get(place)
-            mark: Hashable
-            if instance is not None:
-                enough = instance.plan.context >= min(window, prompt + limits.reserve)
-                mark = (place, window, taught[place], shown.state, calm, enough)
-            elif shown.promised:
-                mark = (place, window, taught[place], shown.state, prompt)
-            else:
-                mark = (place, window, taught[place], shown.room)
-            number, fit = self.fits.get(mark) or self._fitted(mark, view)
-            if fit is None:
-                continue
-            tokens = view.new
-            if not (place == current and fit.resident) and (whole := prompt - read.get(key, 0)) > tokens:
-                tokens = whole
-            wanted = (number, view.asked, tokens, cores, known)
-            candidate = candidates.get(wanted)
-            if candidate is None:
-                candidate = candidate_of(self.truth.models[place], fit, self.situation(view))
-                candidates[wanted] = candidate
-            found.append(candidate)
-        return SelectionRequest(
-            features=self._features(view),
-            candidates=tuple(found),
-            current=self._keys[current] if current >= 0 else None,
-            calm_seconds=view.calm,
-        )
-
-    def _fitted(self, mark: Hashable, view: View) -> tuple[int, Fit | None]:
-        """How a model fits, found anew and numbered; None where it does not."""
-        assert isinstance(mark, tuple)
-        place, situation = mark[0], self.situation(view)
-        if place not in view.shown.inside:
-            there = replace(situation.snapshot, hosts=(view.shown.empty,))
-            situation = replace(situation, snapshot=there, loaded=())
-        outcome = fit_of(self.truth.models[place], situation)
-        found = self.fits[mark] = (len(self.fits), None if isinstance(outcome, Rejection) else outcome)
-        return found
-
-    def _window(self, place: int, view: View) -> int:
-        """Tokens of context wanted of a model, which depend on the prompt and how fast it would be read."""
-        key = (place, view.prompt, view.shown.host.cpu.free_cores, view.known)
-        found = self._windows.get(key)
-        if found is None:
-            found = self._windows[key] = wanted_context(self.truth.models[place], self.situation(view))
-        return found
-
-    def _features(self, view: View) -> TaskFeatures:
-        asked = self.asked[view.asked]
-        return TaskFeatures(
-            kind=asked.kind,
-            difficulty=asked.difficulty,
-            prompt_tokens=view.prompt,
-            new_tokens=view.new,
-            reply_tokens=asked.reply,
-        )
-
-    def known(self, known: Known) -> Knowledge:
-        """What runs of those models, with so many layers on a GPU, have taught."""
-        found = self._knowledge.get(known)
-        if found is None:
-            found = self._knowledge[known] = self._taught(known)
-        return found
-
-    def _taught(self, known: Known) -> Knowledge:
-        truth, speeds, seen = self.truth, {}, []
-        for place, layers in known:
-            model = truth.models[place]
-            speed = truth.speed(place, LoadPlan(context=self.limits.window, gpu_layers=layers), truth.machine.cores)
-            speeds[model.key] = MeasuredSpeed(speed.prompt_tps, speed.generation_tps, speed.load_seconds)
-            told = Footprint(1000 * MIB, 1000 * MIB, {"gpu0": 1000 * MIB} if layers else {})
-            shape = model.architecture.name if model.architecture else ""
-            taken = truth.footprint(place, told)
-            seen.append(Observation("local", BACKEND, shape, BACKEND, model.location, told, taken))
-        learned = learn(seen)
-        ran = [(m, speeds[m.key]) for m in truth.models if m.key in speeds and not truth.machine.gpus]
-        machines = {"local": Machine.learned(ran, truth.machine.cores)}
-        corrections = tuple(learned.of(m, BACKEND) for m in truth.models)
-        taught = tuple(self._taught_numbers.setdefault(c, len(self._taught_numbers)) for c in corrections)
-        return Knowledge(speeds, learned, machines, corrections, taught)

@@ -50,9 +50,6 @@ def lately(history: Sequence[Switch], now: float, rules: StabilityRules) -> tupl
     return counted, was_up_lately(history, now, rules.up_after_seconds)
 
 
-def history_of(counted: int, up: bool, rules: StabilityRules) -> tuple[Switch, ...]:
-    """The plainest history of which ``lately`` says that, seen at 0 seconds."""
-    if not counted:
-        return ()
-    just_now = -min(1.0, rules.remember_seconds / 2, rules.up_after_seconds / 2)
-    return (Switch(just_now, "", up), *(Switch(just_now, "", False) for _ in range(counted - 1)))
+def history_of(counted: int, up: bool) -> tuple[Switch, ...]:
+    """The plainest history of which ``lately`` says that, seen at 0 seconds: all of it just happened."""
+    return tuple([Switch(0.0, "", up and not place) for place in range(counted)])

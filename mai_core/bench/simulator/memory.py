@@ -95,6 +95,12 @@ class Memory:
     states: dict[Hashable, Shown] = field(default_factory=dict)
     numbers: dict[Hashable, int] = field(default_factory=dict)
     _shown: Shown | None = None
+    _held: int = -1
+    _reserve: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        ram = MemoryPool("ram", PoolKind.RAM, self.machine.ram, 0)
+        self._reserve = headroom(Host(pools=(ram,)), self.limits)
 
     def number(self, model: int, plan: LoadPlan, taken: Footprint) -> int:
         """Tells apart ways of being in memory."""
@@ -103,7 +109,11 @@ class Memory:
 
     def changed(self) -> None:
         """To be called after every change: what was shown is no longer so."""
-        self._shown = None
+        self._shown, self._held = None, -1
+
+    def idle(self) -> list[Resident]:
+        """Who is in memory and answers nobody."""
+        return [r for r in self.residents if not r.leases and not r.loading]
 
     def find(self, model: int) -> Resident | None:
         """The model's instance, in memory or on its way there."""
@@ -139,7 +149,7 @@ class Memory:
     @property
     def reserve(self) -> int:
         """The headroom of main memory: with more than that free there is no trouble."""
-        return headroom(Host(pools=(MemoryPool("ram", PoolKind.RAM, self.machine.ram, 0),)), self.limits)
+        return self._reserve
 
     def starved(self) -> bool:
         """Whether a model that answers is read from disk again for each token."""
@@ -173,7 +183,7 @@ class Memory:
         wanted = {"": resident.predicted.ram + shared, **resident.predicted.devices}
         for name, size in wanted.items():
             while (lacking := size - self._room(name)) > 0:
-                idle = [r for r in self.residents if not r.leases and not r.loading]
+                idle = self.idle()
                 tenants = [
                     Tenant(place, self._returned(r, name), r.load_seconds, heat_after(r.heat, self.turn - r.warmed))
                     for place, r in enumerate(idle)
@@ -203,7 +213,9 @@ class Memory:
         return resident.footprint.devices.get(name, 0)
 
     def _private(self) -> int:
-        return sum([r.footprint.anonymous + r.shared for r in self.residents])
+        if self._held < 0:
+            self._held = sum([r.footprint.anonymous + r.shared for r in self.residents])
+        return self._held
 
     def _on_devices(self, residents: Sequence[Resident]) -> dict[str, int]:
         taken: dict[str, int] = {}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from mai_core.bench.simulator.choosing import Chosen
 from mai_core.bench.simulator.memory import Resident
 from mai_core.bench.simulator.oracle import CONDENSED_TO
 from mai_core.bench.simulator.workloads import Turn
 
-__all__ = ["CONDENSED_FROM", "INSTRUCTIONS", "Answer", "Person"]
+__all__ = ["CONDENSED_FROM", "INSTRUCTIONS", "Answer", "Answered", "Person"]
 
 CONDENSED_FROM = 0.70
 """The share of a window at which a conversation is condensed."""
@@ -70,7 +71,8 @@ class Person:
 class Answer:
     """A turn on its way to its end. ``stamp`` grows with every restart: what was planned before is void.
 
-    ``left`` are tokens still to be written, ``first`` the moment the first of them was, below 0 before that.
+    ``left`` are tokens still to be written, ``first`` the moment the first of them was, below 0 before that; ``chosen``
+    is the decision that led to the model that answers.
     """
 
     number: int
@@ -79,6 +81,7 @@ class Answer:
     asked_at: float
     resident: Resident
     left: int
+    chosen: Chosen
     not_before: float = 0.0
     stamp: int = 0
     restarts: int = 0
@@ -88,3 +91,13 @@ class Answer:
     first: float = -1.0
     joules: float = 0.0
     unseen: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer that ended at that moment: whether it was good, and its utility (see ``oracle``)."""
+
+    answer: Answer
+    ended: float
+    good: bool
+    utility: float

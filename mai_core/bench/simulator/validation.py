@@ -15,11 +15,13 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import ClassVar
 
+from mai_core.bench.simulator.asking import Asking
 from mai_core.bench.simulator.choosing import Chooser
+from mai_core.bench.simulator.ledger import Ledger
 from mai_core.bench.simulator.machines import MachineSpec
 from mai_core.bench.simulator.memory import Memory
 from mai_core.bench.simulator.oracle import Prices
-from mai_core.bench.simulator.people import INSTRUCTIONS, Answer
+from mai_core.bench.simulator.people import INSTRUCTIONS, Answered
 from mai_core.bench.simulator.programs import PROGRAMS, held_by_others
 from mai_core.bench.simulator.simulation import Simulation
 from mai_core.bench.simulator.truth import Hidden, Truth
@@ -168,19 +170,19 @@ def compared(
     first = next(others)
     ends: list[tuple[float, float]] = []
 
-    def note(answer: Answer, now: float) -> None:
-        ends.append((answer.first - answer.asked_at, now - answer.asked_at))
+    def note(answered: Answered) -> None:
+        began = answered.answer.asked_at
+        ends.append((answered.answer.first - began, answered.ended - began))
 
     def vote(request: SelectionRequest) -> Sequence[Ballot]:
         return collect_ballots(voters, request, clock=lambda: 0.0, budget_seconds=1.0)
 
     Simulation(
-        chooser=Chooser(truth, asked, vote, "vote", restless, limits),
+        chooser=Chooser(Asking(truth, asked, limits), vote, "vote", restless),
         memory=Memory(truth.machine, limits, first),
         turns=turns,
         others=others,
-        prices=Prices(1.0, 0.0, 0.0),
-        ceilings=[1.0] * len(turns),
+        ledger=Ledger(Prices(1.0, 0.0, 0.0), truth.machine.power, [1.0] * len(turns)),
         late_from=len(turns),
         preloads=False,
         idle_seconds=IDLE_SECONDS,

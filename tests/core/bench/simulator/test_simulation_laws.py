@@ -12,8 +12,8 @@ from mai_core.bench.simulator import campaign as campaigns
 from mai_core.bench.simulator.campaign import Campaign, run_cells
 from mai_core.bench.simulator.machines import MACHINES
 from mai_core.bench.simulator.programs import PROGRAMS, held_by_others
-from mai_core.bench.simulator.simulation import Simulation
 from mai_core.bench.simulator.tally import Tally
+from mai_core.bench.simulator.timeline import Timeline
 from mai_core.bench.simulator.workloads import WORKLOADS, turns_of
 from mai_core.plugin.registry import PluginRegistry
 
@@ -55,14 +55,14 @@ def test_time_never_goes_back(
     campaign_of: Campaigns, registry: PluginRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[float] = []
-    watch = Simulation._at
+    watch = Timeline.at
 
-    def at(self: Simulation, when: float, code: int, what: object) -> None:
+    def at(self: Timeline, when: float, then: Callable[[object], None], what: object) -> None:
         assert when >= self.now
         seen.append(self.now)
-        watch(self, when, code, what)
+        watch(self, when, then, what)
 
-    monkeypatch.setattr(Simulation, "_at", at)
+    monkeypatch.setattr(Timeline, "at", at)
     list(run_cells(campaign_of("mai", f"mac-16gb/{HARD}/1", turns=300), registry=registry))
     assert len(seen) > 600
     assert seen == sorted(seen)
