@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.models import UNKNOWN_PARAMETERS, ModelProfile
@@ -47,7 +48,12 @@ def prior_quality(model: ModelProfile) -> float:
 
 def quantisation_loss(model: ModelProfile) -> float:
     """Quality lost to coarse weights."""
-    spelled = model.quantisation.upper()
+    return _loss_of(model.quantisation)
+
+
+@cache
+def _loss_of(quantisation: str) -> float:
+    spelled = quantisation.upper()
     return next((loss for name, loss in _QUANTISATION_LOSS if spelled.startswith(name)), 0.0)
 
 

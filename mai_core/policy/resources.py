@@ -170,8 +170,13 @@ class Host:
     @property
     def ram(self) -> MemoryPool | None:
         """Main memory; where no probe tells of it, the memory main processor and GPU share."""
-        kinds = {pool.kind: pool for pool in reversed(self.pools)}
-        return kinds.get(PoolKind.RAM) or kinds.get(PoolKind.UNIFIED)
+        unified = None
+        for pool in self.pools:
+            if pool.kind is PoolKind.RAM:
+                return pool
+            if unified is None and pool.kind is PoolKind.UNIFIED:
+                unified = pool
+        return unified
 
 
 @dataclass(frozen=True, slots=True)

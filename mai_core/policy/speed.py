@@ -64,6 +64,9 @@ class MeasuredSpeed:
     load_seconds: float = 0.0
 
 
+UNMEASURED = MeasuredSpeed()
+
+
 @dataclass(frozen=True, slots=True)
 class Speed:
     """Tokens a second while reading a prompt and while writing, and seconds to load."""
@@ -90,7 +93,7 @@ def expected_speed(
     figure replaces its estimate. Another machine's processor and GPU are not known here: its models get one cautious
     figure until measured.
     """
-    known = measured or MeasuredSpeed()
+    known = measured or UNMEASURED
     if model.remote:
         return Speed(known.prompt_tps or REMOTE_PROMPT_TPS, known.generation_tps or REMOTE_TPS, known.load_seconds)
     size = model.size_bytes or round((model.parameters or UNKNOWN_PARAMETERS) / PARAMETERS_PER_BYTE)

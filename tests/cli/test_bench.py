@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import ClassVar
 
@@ -92,10 +93,13 @@ def test_strategies_are_simulated_side_by_side(mai: Run, tmp_path: Path) -> None
     assert first.startswith("cost-aware")
     assert "±" in second
     assert "120 turns in 2 worlds" in told.err
-    found = mai(*asked, "--resume", kept, "--json").json
-    assert [one["name"] for one in found["contestants"]] == ["cost-aware", "smallest"]
-    assert found["contestants"][0]["out_of_memory"] == 0
-    assert found["contestants"][1]["utility_beside_first"]["worlds"] == 2
+    printed = mai(*asked, "--resume", kept, "--json").out
+    assert printed == mai(*asked, "--jobs", "2", "--json").out, "the same seed, the same bytes"
+    found = json.loads(printed)
+    first, second = found["overall"]["standings"]
+    assert (first["name"], second["name"]) == ("cost-aware", "smallest")
+    assert first["out_of_memory"] == 0
+    assert second["beside"]["utility"]["worlds"] == 2
     assert [world["cell"]["seed"] for world in found["worlds"]] == [1, 2]
 
 

@@ -128,7 +128,7 @@ class Loader:
         memory = self.memory
         memory.residents.append(resident)
         memory.changed()
-        if memory.overdrawn():
+        if memory.overdrawn(resident):
             memory.residents.remove(resident)
             memory.changed()
             self.ledger.tally.overdrawn += 1

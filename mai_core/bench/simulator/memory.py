@@ -122,15 +122,18 @@ class Memory:
                 return resident
         return None
 
-    def overdrawn(self) -> bool:
-        """Whether more is taken than there is: of main memory what cannot be given up, and of GPUs' own memory."""
-        if self._private() + self.others.ram > self.machine.ram:
+    def overdrawn(self, resident: Resident) -> bool:
+        """Whether it has taken more than there was: of main memory what cannot be given up, and of GPUs' own memory.
+
+        A program that wants more of a GPU than is left is refused by its driver: nobody who is there dies of it.
+        """
+        if self.short_of_ram():
             return True
         taken = self._on_devices(self.residents)
         return any(
-            taken.get(gpu.name, 0) + held > gpu.total
+            taken[gpu.name] + held > gpu.total
             for gpu, held in zip(self.machine.gpus, self.others.gpus, strict=True)
-            if gpu.kind is PoolKind.DEVICE
+            if gpu.kind is PoolKind.DEVICE and resident.footprint.devices.get(gpu.name)
         )
 
     def short_of_ram(self) -> bool:

@@ -209,7 +209,8 @@ class Simulation:
         tokens, answer.unseen = person.to_read(resident, turn.question, answer.left)
         slower = truth.reread_seconds(resident.model, missing) if (missing := self.memory.missing(resident)) else 0.0
         answer.began = max(self.timeline.now, answer.not_before)
-        answer.writes_from = answer.began + tokens / speed.prompt_tps + slower * (1 + tokens // resident.plan.batch)
+        reading = tokens / speed.prompt_tps + slower * (1 + tokens // resident.plan.batch)
+        answer.writes_from = answer.began + truth.hidden[resident.model].starting + reading
         answer.ends = answer.writes_from + answer.left * (1.0 / speed.generation_tps + slower)
         self._answering = answer
         if slower:

@@ -31,13 +31,17 @@ CONDENSED_LOSES, COARSE_CACHE_LOSES = 0.4, 0.03
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """One model: factors on what is predicted, and ability in logits by kind of task, early and late."""
+    """One model: factors on what is predicted, and ability in logits by kind of task, early and late.
+
+    ``starting`` are seconds an answer takes whatever is to be read, which the core does not reckon with.
+    """
 
     memory: float
     reading: float
     writing: float
     early: dict[TaskKind, float]
     late: dict[TaskKind, float]
+    starting: float = 0.0
 
 
 @dataclass(frozen=True)

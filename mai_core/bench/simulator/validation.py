@@ -1,15 +1,16 @@
 """The simulator beside a real engine: one short session of loads, prompts and replies, run for real and simulated.
 
-A first look at each model (a load, a prompt and a reply, the faster of two) sets what a simulation of this machine has
-to be told: how fast it reads, writes and loads. Everything after it is predicted: other lengths of prompts and replies,
-conversations that go on, models that leave and come back. Both ways the same turns are answered by the same models.
+A first look at each model (two prompts and replies, each the faster of two, and the shortest load) sets what a
+simulation of this machine has to be told: how fast it reads, writes and loads. Everything after it is predicted: other
+lengths of prompts and replies, conversations that go on, models that leave and come back. Both ways the same turns are
+answered by the same models. What a model takes is predicted from its header alone.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -30,6 +31,7 @@ from mai_core.plugin.ballots import collect_ballots
 from mai_core.plugin.interfaces import Backend
 from mai_core.policy.calibration import words
 from mai_core.policy.feasibility import Limits
+from mai_core.policy.footprint import predict_footprint
 from mai_core.policy.kinds import TaskKind
 from mai_core.policy.messages import GenerationOptions, Message, ReplyEnd, Role, TextDelta, Usage
 from mai_core.policy.models import LoadedModel, LoadPlan, ModelProfile
@@ -37,15 +39,18 @@ from mai_core.policy.selection import Ballot, Proposal, SelectionRequest
 from mai_core.policy.speed import LOAD_SECONDS, MeasuredSpeed, expected_speed
 from mai_core.policy.stability import StabilityRules
 
-__all__ = ["SCRIPT", "Compared", "Step", "compared", "run_session"]
+__all__ = ["SCRIPT", "Compared", "Quantity", "Session", "Step", "Validation", "compared", "run_session"]
 
-LOOK = (256, 24)
-"""Tokens read and written in the first look at a model."""
+LOOK = (((32, 24),), ((384, 24),))
+"""Tokens read and written in the first look at a model: what a token takes shows between a short and a long prompt."""
 
 SCRIPT: tuple[tuple[tuple[int, int], ...], ...] = (((60, 16), (40, 48)), ((480, 16), (120, 32), (60, 16)), ((900, 24),))
 """Conversations with each model in turn: tokens of each question, about, and of its answer. Models leave in between."""
 
 CONTEXT = 4096
+PLAN = LoadPlan(context=CONTEXT, gpu_layers=0)
+"""On the processor alone, and a window that the longest conversation leaves half empty."""
+
 AWAY_SECONDS, IDLE_SECONDS = 100.0, 50.0
 KINDS = tuple(TaskKind)
 """The simulated session names its models by kinds of task, which a strategy can tell apart."""
@@ -65,18 +70,78 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """What really happened: first looks, the steps of the script, and bytes each model took once it had answered."""
+
+    looks: tuple[Step, ...]
+    steps: tuple[Step, ...]
+    memory: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Compared:
-    """A turn for real and simulated: seconds from asking to the first token and to the end, loading included."""
+    """A turn for real and simulated: seconds until the model was loaded, from then to the first token, and to the end.
+
+    ``read`` and ``written`` are tokens; loading is 0 where the model was there.
+    """
 
     model: str
-    step: Step
-    first: float
-    end: float
+    begins: bool
+    read: int
+    written: int
+    measured: tuple[float, float, float]
+    simulated: tuple[float, float, float]
 
     @property
     def error(self) -> float:
         """How far the simulated end is off, as a share of the measured one."""
-        return self.end / (self.step.loading + self.step.end) - 1.0
+        return sum(self.simulated) / sum(self.measured) - 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One thing that was both measured and simulated: sums (seconds or bytes), and the median error of one item."""
+
+    name: str
+    unit: str
+    measured: float
+    simulated: float
+    typical: float
+
+    @property
+    def error(self) -> float:
+        """Of the sums, as a share of what was measured."""
+        return self.simulated / self.measured - 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The simulated session beside the real one, turn by turn; ``memory`` by model, bytes measured and simulated."""
+
+    threads: int
+    turns: tuple[Compared, ...]
+    memory: Mapping[str, tuple[int, int]]
+
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What the simulator predicts, each with its error."""
+        loads = [t for t in self.turns if t.begins]
+        parts: list[tuple[str, str, list[tuple[float, float]]]] = [
+            ("loading", "s", [(t.measured[0], t.simulated[0]) for t in loads]),
+            ("reading", "s", [(t.measured[1], t.simulated[1]) for t in self.turns]),
+            ("writing", "s", [(t.measured[2], t.simulated[2]) for t in self.turns]),
+            ("first token", "s", [(sum(t.measured[:2]), sum(t.simulated[:2])) for t in self.turns]),
+            ("whole turn", "s", [(sum(t.measured), sum(t.simulated)) for t in self.turns]),
+            ("memory", "bytes", [(float(a), float(b)) for a, b in self.memory.values()]),
+        ]
+        return tuple(
+            Quantity(name, unit, sum(m for m, _ in pairs), sum(s for _, s in pairs), _typical(pairs))
+            for name, unit, pairs in parts
+            if any(m > 0.0 for m, _ in pairs)
+        )
+
+
+def _typical(pairs: Sequence[tuple[float, float]]) -> float:
+    return median(abs(simulated / measured - 1.0) for measured, simulated in pairs if measured > 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +162,13 @@ async def run_session(
     threads: int,
     told: Callable[[str], None] = lambda text: None,
     clock: Callable[[], float] = time.perf_counter,
-) -> tuple[list[Step], list[Step]]:
-    """The first looks, two for each model, and the steps of the script. Raises what a backend raises."""
-    looks, steps, salt = [], [], 1
-    plan = LoadPlan(context=CONTEXT, gpu_layers=0, threads=threads)
-    for conversations, found in (((LOOK,), (LOOK,)), looks), (SCRIPT, steps):
+) -> Session:
+    """The first looks, two of each kind for each model, and the steps of the script. Raises what a backend raises."""
+    looks: list[Step] = []
+    steps: list[Step] = []
+    memory, salt = [0] * len(models), 1
+    plan = replace(PLAN, threads=threads)
+    for conversations, found in (LOOK * 2, looks), (SCRIPT, steps):
         for conversation in conversations:
             for place, (backend, model) in enumerate(models):
                 told(model.key)
@@ -118,9 +185,11 @@ async def run_session(
                         read = usage.prompt_tokens - usage.cached_tokens
                         waited = loading if number == 0 else 0.0
                         found.append(Step(place, number == 0, read, usage.completion_tokens, waited, first, end))
+                    there = next((m for m in await backend.loaded() if m.instance == loaded.instance), loaded)
+                    memory[place] = max(memory[place], there.footprint.ram)
                 finally:
                     await backend.unload(loaded.instance)
-    return looks, steps
+    return Session(tuple(looks), tuple(steps), tuple(memory))
 
 
 async def _answered(
@@ -138,13 +207,11 @@ async def _answered(
     return usage, first, clock() - began, text
 
 
-def compared(
-    models: Sequence[ModelProfile], looks: Sequence[Step], steps: Sequence[Step], *, cores: int
-) -> list[Compared]:
-    """The steps as the simulator would have had them, knowing of the machine what the looks told."""
-    truth = _truth(models, looks, cores)
+def compared(models: Sequence[ModelProfile], session: Session, *, cores: int) -> Validation:
+    """The session as the simulator would have had it, knowing of the machine what the looks told."""
+    truth, steps = _truth(models, session.looks, cores), session.steps
     kinds = KINDS[: len(models)]
-    turns = [
+    asking = [
         Turn(
             user=0,
             begins=step.begins,
@@ -168,11 +235,11 @@ def compared(
     asked = tuple(Asked(kind, 0.5, 32) for kind in kinds)
     others = held_by_others(PROGRAMS["none"], truth.machine, random.Random(0))
     first = next(others)
-    ends: list[tuple[float, float]] = []
+    parts: list[tuple[float, float, float]] = []
 
     def note(answered: Answered) -> None:
-        began = answered.answer.asked_at
-        ends.append((answered.answer.first - began, answered.ended - began))
+        answer = answered.answer
+        parts.append((answer.began - answer.asked_at, answer.first - answer.began, answered.ended - answer.first))
 
     def vote(request: SelectionRequest) -> Sequence[Ballot]:
         return collect_ballots(voters, request, clock=lambda: 0.0, budget_seconds=1.0)
@@ -180,20 +247,25 @@ def compared(
     Simulation(
         chooser=Chooser(Asking(truth, asked, limits), vote, "vote", restless),
         memory=Memory(truth.machine, limits, first),
-        turns=turns,
+        turns=asking,
         others=others,
-        ledger=Ledger(Prices(1.0, 0.0, 0.0), truth.machine.power, [1.0] * len(turns)),
-        late_from=len(turns),
+        ledger=Ledger(Prices(1.0, 0.0, 0.0), truth.machine.power, [1.0] * len(asking)),
+        late_from=len(asking),
         preloads=False,
         idle_seconds=IDLE_SECONDS,
         on_answer=note,
     ).run()
-    return [Compared(models[s.model].key, s, *end) for s, end in zip(steps, ends, strict=True)]
+    turns = tuple(
+        Compared(models[s.model].key, s.begins, s.read, s.written, (s.loading, s.first, s.end - s.first), part)
+        for s, part in zip(steps, parts, strict=True)
+    )
+    sizes = [predict_footprint(model, PLAN).ram for model in models]
+    memory = {m.key: both for m, both in zip(models, zip(session.memory, sizes, strict=True), strict=True)}
+    return Validation(cores, turns, memory)
 
 
 def _truth(models: Sequence[ModelProfile], looks: Sequence[Step], cores: int) -> Truth:
     """A machine on which the first looks come out as they did, with memory enough for each."""
-    best = [min((s for s in looks if s.model == place), key=lambda s: s.end) for place in range(len(models))]
     shortest = [min(s.loading for s in looks if s.model == place) for place in range(len(models))]
     loads = [m.size_bytes / max(0.01, took - LOAD_SECONDS) for m, took in zip(models, shortest, strict=True)]
     size = sum(m.size_bytes for m in models)
@@ -201,11 +273,23 @@ def _truth(models: Sequence[ModelProfile], looks: Sequence[Step], cores: int) ->
         name="this machine", ram=16 * size + 2**32, cores=cores, bytes_per_second=10e9, disk=median(loads), power=1.0
     )
     hidden = []
-    for model, look in zip(models, best, strict=True):
+    for place, model in enumerate(models):
+        own = [s for s in looks if s.model == place]
         plain = expected_speed(model, cores, MeasuredSpeed(), machine=machine.speed)
-        reading = look.read / look.first / plain.prompt_tps
-        writing = max(1, look.written - 1) / max(1e-3, look.end - look.first) / plain.generation_tps
+        starting, reading = _line(own)
+        writing = max((s.written - 1) / max(1e-3, s.end - s.first) for s in own)
         ability = dict.fromkeys(TaskKind, 0.0)
-        hidden.append(Hidden(1.0, reading, writing, ability, ability))
+        factors = (1.0, reading / plain.prompt_tps, writing / plain.generation_tps)
+        hidden.append(Hidden(*factors, ability, ability, starting))
     named = tuple(replace(m, backend="embedded", host="local", remote=False) for m in models)
     return Truth(machine, named, tuple(hidden))
+
+
+def _line(looks: Sequence[Step]) -> tuple[float, float]:
+    """Seconds before anything is read, and tokens a second from then on: through the fastest short and long look."""
+    least, most = min(s.read for s in looks), max(s.read for s in looks)
+    middle = (least + most) / 2
+    short = min((s for s in looks if s.read < middle), key=lambda s: s.first)
+    long = min((s for s in looks if s.read >= middle), key=lambda s: s.first)
+    rate = (long.read - short.read) / max(1e-3, long.first - short.first)
+    return max(0.0, short.first - short.read / rate), rate

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -16,14 +16,26 @@ from mai_core.cli.tables import table
 from mai_core.cli.waiting import Waiting
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from mai_core.bench.simulator.campaign import Campaign, Outcome
-    from mai_core.bench.simulator.tally import Tally
+    from mai_core.bench.simulator.contestants import Contestant
+    from mai_core.plugin.registry import PluginRegistry
+    from mai_core.settings.model import Settings
 
-__all__ = ["simulate"]
+__all__ = ["campaign_of", "contestant_of", "played", "simulate"]
 
 ALL = "all"
+
+
+class Size(NamedTuple):
+    """How much is simulated where nobody says."""
+
+    machines: str
+    turns: int
+    seeds: int
+
+
+FULL = Size(ALL, 2000, 3)
+QUICK = Size("laptop-8gb,desktop-gpu-12gb,mac-16gb", 200, 2)
 
 
 def simulate(
@@ -32,10 +44,15 @@ def simulate(
         list[str] | None,
         typer.Argument(metavar="STRATEGY", help="Who competes; mai and every strategy there is when left out."),
     ] = None,
-    machine: Annotated[str, typer.Option(metavar="NAME,...", help="Machines, or all.")] = ALL,
+    machine: Annotated[str, typer.Option(metavar="NAME,...", help="Machines; all when left out.")] = "",
     workload: Annotated[str, typer.Option(metavar="NAME,...", help="Workloads, or all.")] = "mixed",
-    turns: Annotated[int, typer.Option(help="Turns in each world.", min=1)] = 2000,
-    seeds: Annotated[int, typer.Option(help="Worlds of each machine and workload.", min=1)] = 3,
+    turns: Annotated[int | None, typer.Option(help="Turns in each world; 2000 when left out.", min=1)] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Worlds of each machine and workload; 3 when left out.", min=1)
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few machines, short days: what is left out is chosen smaller.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Number of the first one.")] = 1,
     by: Annotated[str, typer.Option(metavar="machine|workload", help="A table for each.")] = "",
     jobs: Annotated[int, typer.Option(help="Processes; 0 for one a core.", min=0)] = 0,
@@ -46,7 +63,10 @@ def simulate(
         list[Path] | None,
         typer.Option("--validate", metavar="FILE", help="Lay a real session with GGUF files beside it.", exists=True),
     ] = None,
-    show: Annotated[bool, typer.Option("--list", help="List machines, workloads and who may compete.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="List machines, workloads and who may compete.")] = False,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Check what Mai claims of its strategies; exit with 1 where it fails.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Let strategies choose models on simulated machines, and compare what becomes of it.
@@ -54,13 +74,16 @@ def simulate(
     Everybody is asked the same at the same chance, on machines that differ from what Mai believes of them. Regret is
     what a clairvoyant would have had more: one that knows how good and how fast every model is, and finds it loaded.
     """
-    from mai_core.bench.simulator.campaign import run_cells
+    from mai_core.bench.simulator.machines import MACHINES
+    from mai_core.bench.simulator.results import results
+    from mai_core.bench.simulator.workloads import WORKLOADS
+    from mai_core.cli.bench.standings import show
 
     if by not in ("", "machine", "workload"):
         raise typer.BadParameter(f"{by}: machine or workload", param_hint="--by")
     invocation = Invocation.of(ctx)
     registry = invocation.registry()
-    if show:
+    if listing:
         _list(registry.strategies(), as_json)
         return
     if validate:
@@ -68,73 +91,63 @@ def simulate(
 
         validated(invocation, validate, as_json=as_json)
         return
-    campaign = _campaign(invocation, registry, names, machine, workload, turns, range(seed, seed + seeds))
-    outcomes: list[Outcome] = []
+    size = QUICK if quick else FULL
+    machines = _meant(machine or size.machines, list(MACHINES), "--machine")
+    seen = range(seed, seed + (seeds or size.seeds))
+    if prove:
+        from mai_core.cli.bench.proving import proved
+
+        proved(invocation, registry, machines, turns or size.turns, seen, jobs or os.cpu_count() or 1, as_json=as_json)
+        return
+    workloads = _meant(workload, list(WORKLOADS), "--workload")
+    campaign = campaign_of(invocation, registry, names, machines, workloads, turns or size.turns, seen)
     started = time.perf_counter()
+    found = results(campaign, outcomes := played(campaign, registry, jobs or os.cpu_count() or 1, resume))
+    took = time.perf_counter() - started
+    if as_json:
+        print_json({**found.to_json(), "worlds": [outcome.to_json() for outcome in outcomes]})
+        return
+    show(found, by)
+    count = sum(standing.turns for standing in found.overall.standings)
+    rate = "" if resume else f": {60.0 * count / took:,.0f} a minute"
+    note(f"{count:,} turns in {len(outcomes)} worlds, {seconds(took)}{rate}.")
+
+
+def played(campaign: Campaign, registry: PluginRegistry, jobs: int, resume: Path | None = None) -> list[Outcome]:
+    """Run a campaign to its end, with a bar for those who wait; outcomes in the order of its cells."""
+    from mai_core.bench.simulator.campaign import run_cells
+
+    outcomes: list[Outcome] = []
     with Waiting() as waiting:
         waiting.share("simulating", 0.0)
-        for outcome in run_cells(campaign, jobs=jobs or os.cpu_count() or 1, resume=resume, registry=registry):
+        for outcome in run_cells(campaign, jobs=jobs, resume=resume, registry=registry):
             outcomes.append(outcome)
             cell = outcome.cell
             share = len(outcomes) / len(campaign.cells)
             waiting.share(f"{cell.machine}, {cell.workload}, seed {cell.seed}", share)
     order = {cell: place for place, cell in enumerate(campaign.cells)}
-    outcomes.sort(key=lambda outcome: order[outcome.cell])
-    if as_json:
-        print_json(_json(campaign, outcomes))
-        return
-    groups: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        groups.setdefault(getattr(outcome.cell, by) if by else "", []).append(outcome)
-    for name, group in groups.items():
-        if name:
-            print(f"{name}")
-        print_table(_view(group, campaign))
-        print()
-    played = sum(tally.turns for outcome in outcomes for tally in outcome.tallies.values())
-    note(f"{played:,} turns in {len(outcomes)} worlds, {seconds(time.perf_counter() - started)}.")
+    return sorted(outcomes, key=lambda outcome: order[outcome.cell])
 
 
-def _campaign(
+def campaign_of(
     invocation: Invocation,
-    registry: Any,
+    registry: PluginRegistry,
     names: Sequence[str] | None,
-    machine: str,
-    workload: str,
+    machines: Sequence[str],
+    workloads: Sequence[str],
     turns: int,
-    seeds: range,
+    seeds: Sequence[int],
 ) -> Campaign:
-    """What is asked for, under this person's settings. Raises ``PluginError`` and ``typer.BadParameter``."""
+    """What is asked for, under this person's settings. Raises ``PluginError``."""
     from mai_core.bench.simulator.campaign import Campaign, Cell
-    from mai_core.bench.simulator.contestants import contestant
-    from mai_core.bench.simulator.machines import MACHINES
-    from mai_core.bench.simulator.workloads import WORKLOADS
-    from mai_core.policy.stability import StabilityRules
     from mai_core.runtime.assembly import limits_of
     from mai_core.settings import load_catalogue
 
     settings = invocation.settings.settings
-    registered = list(registry.strategies())
-    rules = StabilityRules(**settings.stability.model_dump())
-    competing = dict.fromkeys(names or ["mai", *registered])
+    competing = dict.fromkeys(names or ["mai", *registry.strategies()])
     return Campaign(
-        contestants=tuple(
-            contestant(
-                name,
-                together=settings.selection.strategies,
-                arbiter=settings.selection.arbiter,
-                rules=rules,
-                options=settings.selection.options,
-                registered=registered,
-            )
-            for name in competing
-        ),
-        cells=tuple(
-            Cell(m, w, s)
-            for m in _meant(machine, list(MACHINES), "--machine")
-            for w in _meant(workload, list(WORKLOADS), "--workload")
-            for s in seeds
-        ),
+        contestants=tuple(contestant_of(settings, registry, name) for name in competing),
+        cells=tuple(Cell(m, w, s) for m in machines for w in workloads for s in seeds),
         turns=turns,
         limits=limits_of(settings),
         seconds_value=settings.stability.seconds_value,
@@ -142,6 +155,21 @@ def _campaign(
         idle_seconds=settings.memory.idle_seconds,
         known=load_catalogue(invocation.paths),
         blocked=(*settings.plugins.blocked, *invocation.block),
+    )
+
+
+def contestant_of(settings: Settings, registry: PluginRegistry, name: str) -> Contestant:
+    """Who is meant by a name, under these settings. Raises ``PluginError``."""
+    from mai_core.bench.simulator.contestants import contestant
+    from mai_core.policy.stability import StabilityRules
+
+    return contestant(
+        name,
+        together=settings.selection.strategies,
+        arbiter=settings.selection.arbiter,
+        rules=StabilityRules(**settings.stability.model_dump()),
+        options=settings.selection.options,
+        registered=list(registry.strategies()),
     )
 
 
@@ -153,79 +181,6 @@ def _meant(written: str, there: Sequence[str], option: str) -> Sequence[str]:
         if name not in there:
             raise typer.BadParameter(f"{name}: there are {', '.join(there)}", param_hint=option)
     return meant
-
-
-def _view(outcomes: Sequence[Outcome], campaign: Campaign) -> Table:
-    """A row for each contestant; utility beside the first one's, in the same worlds."""
-    from mai_core.bench.simulator.comparing import paired, summed
-
-    first = campaign.contestants[0].name
-    made = table(
-        *("Strategy", "Quality", "First p50", "p95", "p99", "End", "Switches", "No memory", "Killed", "Lost"),
-        *("J", "Worth", "Regret", f"beside {first}"),
-        right=(
-            *("Quality", "First p50", "p95", "p99", "End", "Switches", "No memory", "Killed", "Lost", "J"),
-            *("Worth", "Regret", f"beside {first}"),
-        ),
-        drop=("Killed", "J", "End", "p99"),
-    )
-    for name, tally in summed(outcomes).items():
-        beside = paired(outcomes, name, first, _worth)
-        made.add_row(
-            name,
-            f"{tally.quality / tally.turns:.3f}",
-            *(seconds(tally.first.percentile(share)) for share in (0.50, 0.95, 0.99)),
-            seconds(tally.end.mean),
-            f"{100.0 * tally.switches / tally.turns:.1f} %",
-            str(tally.overdrawn),
-            str(tally.killed),
-            str(tally.lost),
-            f"{tally.joules / tally.turns:.0f}",
-            f"{_worth(tally):.2f}",
-            f"{1000.0 * (tally.ceiling - tally.utility) / tally.turns:.2f}",
-            "" if name == first else f"{beside.mean:+.2f} ± {beside.half:.2f}",
-        )
-    return made
-
-
-def _worth(tally: Tally) -> float:
-    """Money for a thousand turns: what answers are worth, less waiting and electricity."""
-    return 1000.0 * tally.utility / max(1, tally.turns)
-
-
-def _json(campaign: Campaign, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Everything counted, world by world, and each contestant beside the first."""
-    from mai_core.bench.simulator.comparing import paired, summed
-
-    first = campaign.contestants[0].name
-    return {
-        "campaign": campaign.digest,
-        "turns": campaign.turns,
-        "contestants": [
-            {
-                "name": name,
-                "turns": tally.turns,
-                "quality": tally.quality / tally.turns,
-                "good": tally.good / tally.turns,
-                "first": {f"p{round(100 * share)}": tally.first.percentile(share) for share in (0.5, 0.95, 0.99)},
-                "end": {f"p{round(100 * share)}": tally.end.percentile(share) for share in (0.5, 0.95, 0.99)},
-                "switches": tally.switches,
-                "out_of_memory": tally.overdrawn,
-                "killed_by_others": tally.killed,
-                "crashes": tally.crashes,
-                "lost": tally.lost,
-                "joules": tally.joules,
-                "money": tally.money,
-                "utility": tally.utility,
-                "regret": tally.ceiling - tally.utility,
-                "regret_by_part": tally.regret,
-                "served": tally.served,
-                "utility_beside_first": paired(outcomes, name, first, lambda t: t.utility / max(1, t.turns)),
-            }
-            for name, tally in summed(outcomes).items()
-        ],
-        "worlds": [outcome.to_json() for outcome in outcomes],
-    }
 
 
 def _list(strategies: Any, as_json: bool) -> None:

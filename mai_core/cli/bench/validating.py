@@ -7,16 +7,15 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 from mai_core.cli.invocation import Invocation, run
-from mai_core.cli.output import print_json, print_table, seconds
+from mai_core.cli.output import print_json, print_table, seconds, size
 from mai_core.cli.tables import table
 from mai_core.cli.waiting import Waiting
 
 if TYPE_CHECKING:
-    from mai_core.bench.simulator.validation import Compared
+    from mai_core.bench.simulator.validation import Validation
     from mai_core.plugin.interfaces import Backend
     from mai_core.policy.models import ModelProfile
 
@@ -28,46 +27,61 @@ def validated(invocation: Invocation, files: Sequence[Path], *, as_json: bool) -
     from mai_core.bench.simulator.validation import compared, run_session
 
     cores = max(1, (os.cpu_count() or 2) - 1)
-    found: list[Compared] = []
 
-    async def main() -> None:
+    async def main() -> Validation:
         with tempfile.TemporaryDirectory() as home, Waiting() as waiting:
             backends, models = await _offered(invocation, files, Path(home))
             try:
-                looks, steps = await run_session(models, threads=cores, told=waiting.spin)
+                session = await run_session(models, threads=cores, told=waiting.spin)
             finally:
                 for backend in backends:
                     await backend.close()
-        found.extend(compared([model for _, model in models], looks, steps, cores=cores))
+        return compared([model for _, model in models], session, cores=cores)
 
-    run(main)
+    found = run(main)
     if as_json:
-        print_json({"threads": cores, "turns": found, "errors": [turn.error for turn in found]})
+        print_json({"threads": cores, "turns": found.turns, "memory": found.memory, "errors": found.quantities()})
         return
-    made = table(
-        *("Model", "Loads", "Reads", "Writes", "First token", "simulated", "End", "simulated ", "Off by"),
-        right=("Loads", "Reads", "Writes", "First token", "simulated", "End", "simulated ", "Off by"),
+    _show(found)
+
+
+def _show(found: Validation) -> None:
+    numbers = ("Loads", "simulated", "Reads", "First token", "simulated ", "Writes", "End", "simulated  ", "Off by")
+    turns = table(
+        "Model",
+        *numbers,
+        right=numbers,
+        drop=("simulated", "Loads", "simulated ", "First token"),
     )
-    for turn in found:
-        step = turn.step
-        made.add_row(
+    for turn in found.turns:
+        loading, simulated = turn.measured[0], turn.simulated[0]
+        turns.add_row(
             turn.model,
-            seconds(step.loading) if step.begins else "",
-            str(step.read),
-            str(step.written),
-            seconds(step.loading + step.first),
-            seconds(turn.first),
-            seconds(step.loading + step.end),
-            seconds(turn.end),
+            *((seconds(loading), seconds(simulated)) if turn.begins else ("", "")),
+            f"{turn.read} tokens",
+            seconds(sum(turn.measured[:2])),
+            seconds(sum(turn.simulated[:2])),
+            f"{turn.written} tokens",
+            seconds(sum(turn.measured)),
+            seconds(sum(turn.simulated)),
             f"{turn.error:+.1%}",
         )
-    print_table(made)
-    real, simulated = sum(t.step.loading + t.step.end for t in found), sum(t.end for t in found)
-    print(
-        f"\nall of it: {seconds(real)} measured, {seconds(simulated)} simulated, {simulated / real - 1.0:+.1%}; ",
-        end="",
+    print_table(turns)
+    print()
+    sums = table(
+        *("All together", "Measured", "Simulated", "Off by", "Typically off by"),
+        right=("Measured", "Simulated", "Off by", "Typically off by"),
     )
-    print(f"a turn is off by {median(abs(t.error) for t in found):.1%} in the median")
+    for quantity in found.quantities():
+        told = size if quantity.unit == "bytes" else seconds
+        sums.add_row(
+            quantity.name,
+            told(quantity.measured),
+            told(quantity.simulated),
+            f"{quantity.error:+.1%}",
+            f"{quantity.typical:.1%}",
+        )
+    print_table(sums)
 
 
 async def _offered(

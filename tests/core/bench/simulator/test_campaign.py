@@ -37,7 +37,7 @@ def test_what_is_done_is_not_done_again(
     campaign = campaign_of("cost-aware", CELLS, turns=20)
     begun = run_cells(campaign, resume=file, registry=registry)
     first = next(begun)
-    begun.close()
+    del begun
     with file.open("a") as out:
         out.write('{"campaign": "cut of')
     ran: list[Cell] = []

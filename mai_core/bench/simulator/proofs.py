@@ -1,0 +1,120 @@
+"""What Mai claims of its strategies, checked in the simulator: each claim with the figures it stands on.
+
+The same checks run small among the tests and in full by ``mai bench simulate --prove``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from mai_core.bench.simulator.campaign import Campaign, Cell, Outcome
+from mai_core.bench.simulator.comparing import paired
+from mai_core.bench.simulator.contestants import Contestant
+from mai_core.bench.simulator.results import METRICS, results
+
+__all__ = ["Claim", "cheapest_that_suffices", "nobody_runs_out_of_memory", "proofs"]
+
+HARD = ("hungry-programs", "several-users", "long-contexts")
+"""Workloads in which memory is short: others take it, several people want it, and conversations grow."""
+
+USUAL = ("mixed", "chat-day")
+
+UNGUARDED = "blind"
+GUARDED = ("smallest", "largest", "restless")
+COST_AWARE = "cost-aware"
+
+Runner = Callable[[Campaign], Sequence[Outcome]]
+Maker = Callable[[str], Contestant]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What is claimed, whether it holds, and the figures in a few lines."""
+
+    name: str
+    claim: str
+    holds: bool
+    figures: tuple[str, ...]
+
+
+def proofs(
+    plain: Campaign, machines: Sequence[str], seeds: Sequence[int], *, target: float, made: Maker, run: Runner
+) -> list[Claim]:
+    """Every claim, checked on these machines.
+
+    ``plain`` has the settings, and the contestants under them; ``target`` is the quality cost-aware is to reach.
+    """
+    names = [one.name for one in plain.contestants]
+    guarded = tuple(made(name) for name in dict.fromkeys((*names, *GUARDED)))
+    hard = tuple(Cell(m, w, s) for m in machines for w in HARD for s in seeds)
+    usual = tuple(Cell(m, w, s) for m in machines for w in USUAL for s in seeds)
+    claims = [nobody_runs_out_of_memory(run(replace(plain, contestants=(*guarded, made(UNGUARDED)), cells=hard)))]
+    if COST_AWARE in names:
+        campaign = replace(plain, contestants=guarded, cells=usual)
+        claims.append(cheapest_that_suffices(campaign, run(campaign), target))
+    return claims
+
+
+def nobody_runs_out_of_memory(outcomes: Sequence[Outcome]) -> Claim:
+    """Under the core's guard no load begins for which there is not the memory; without it some do."""
+    counted: dict[str, int] = {}
+    turns = 0
+    for outcome in outcomes:
+        for name, tally in outcome.tallies.items():
+            counted[name] = counted.get(name, 0) + tally.overdrawn
+            turns += tally.turns if name != UNGUARDED else 0
+    unguarded = counted.pop(UNGUARDED)
+    return Claim(
+        name="out-of-memory",
+        claim="under the core's guard no strategy ever causes an out-of-memory event; without it one does",
+        holds=not any(counted.values()) and unguarded > 0,
+        figures=(
+            f"{sum(counted.values())} in {turns:,} turns of {', '.join(counted)}",
+            f"{unguarded} of {UNGUARDED}, in the same worlds",
+        ),
+    )
+
+
+def cheapest_that_suffices(campaign: Campaign, outcomes: Sequence[Outcome], target: float) -> Claim:
+    """Over all machines together cost-aware reaches its target, and whoever else does costs more.
+
+    Cost is money and waiting in the mean of a turn; differences are paired by world. On one machine alone another may
+    be as cheap: where one model is both better and cheaper than every other, whoever always takes it never switches.
+    """
+    found = results(campaign, outcomes)
+    own = found.overall.of(COST_AWARE)
+    figures = [
+        f"{COST_AWARE}: quality {own.quality:.3f}, cost {_thousandths(own.cost)} a turn; the target is {target:g}"
+    ]
+    holds = own.quality >= target
+    for one in found.overall.standings:
+        if one.name == COST_AWARE:
+            continue
+        if one.quality < target:
+            figures.append(f"{one.name}: quality {one.quality:.3f} is below the target")
+            continue
+        more = paired(outcomes, one.name, COST_AWARE, METRICS["cost"])
+        holds = holds and more.mean > 0.0
+        told = f"{_thousandths(more.mean)} ± {_thousandths(more.half)} more a turn"
+        figures.append(f"{one.name}: quality {one.quality:.3f}, costs {told}")
+    for machine, group in found.by_machine.items():
+        cheaper = [
+            one.name
+            for one in group.standings
+            if one.quality >= target and one.cost < group.of(COST_AWARE).cost and one.name != COST_AWARE
+        ]
+        if cheaper:
+            figures.append(f"on {machine} alone {', '.join(cheaper)} reached it for less")
+        if (quality := group.of(COST_AWARE).quality) < target:
+            figures.append(f"on {machine} alone {COST_AWARE} reached {quality:.3f}")
+    return Claim(
+        name="cost-aware",
+        claim="cost-aware reaches its quality target at the lowest cost of all that reach it",
+        holds=holds,
+        figures=tuple(figures),
+    )
+
+
+def _thousandths(money: float) -> str:
+    return f"{1000.0 * money:.2f}/1000"
