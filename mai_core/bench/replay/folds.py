@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mai_core.bench.replay.cells import TableError
 from mai_core.bench.replay.tables import Prompt
 
-__all__ = ["Split", "by_fold", "by_task", "in_pairs"]
+__all__ = ["Split", "by_fold", "by_task", "checks_of", "in_blocks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +51,36 @@ def by_task(prompts: Sequence[Prompt]) -> list[Split]:
     ]
 
 
-def in_pairs(splits: Sequence[Split]) -> list[Split]:
-    """Neighbours held out together, in a ring: what is fitted so can be checked on either for the use of the other.
+def in_blocks(splits: Sequence[Split]) -> list[Split]:
+    """Neighbours in a ring held out together: what is fitted so can be checked on one for the use of another.
 
-    None where there are but two, since nothing would be left to learn from.
+    There are as many blocks as splits, each of two or, where there are many, about a quarter of them; the first begins
+    with the first split. None where there are but two, since nothing would be left to learn from.
     """
-    if len(splits) < 3:
+    count = len(splits)
+    if count < 3:
         return []
-    pairs = zip(splits, [*splits[1:], splits[0]], strict=True)
-    return [
-        Split(
-            f"{a.name} and {b.name}",
-            tuple(sorted(frozenset(a.seen).intersection(b.seen))),
-            tuple(sorted((*a.held, *b.held))),
-        )
-        for a, b in pairs
-    ]
+    return [_together([splits[place] for place in _members(at, count)]) for at in range(count)]
+
+
+def checks_of(at: int, count: int) -> dict[int, int]:
+    """For one of ``count`` splits: others to check on, each with a block that holds out both. Empty where none are."""
+    found: dict[int, int] = {}
+    for block in range(count) if count > 2 else ():
+        members = _members(block, count)
+        if at in members:
+            found.update({other: block for other in members if other != at and other not in found})
+    return found
+
+
+def _members(block: int, count: int) -> list[int]:
+    return [(block + i) % count for i in range(max(2, count // 4 + 1))]
+
+
+def _together(splits: Sequence[Split]) -> Split:
+    held = sorted(place for split in splits for place in split.held)
+    seen = frozenset(splits[0].seen).difference(held)
+    return Split(" and ".join(split.name for split in splits), tuple(sorted(seen)), tuple(held))
 
 
 def _split(name: str, count: int, held: frozenset[int]) -> Split:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -14,16 +13,23 @@ from types import ModuleType
 from typing import Any
 
 import mai_core.bench.predictor
+import mai_core.bench.replay.forecasts
 import mai_core.policy.regression
 import mai_core.policy.terms
 from mai_core.bench.replay.folds import Split
 from mai_core.bench.replay.forecasts import Forecast, by_text
 from mai_core.bench.replay.pool import Pool
+from mai_core.bench.replay.processes import mapped
 
 __all__ = ["forecasts"]
 
 # What a forecast follows from, beside the pool and the split.
-CODE: tuple[ModuleType, ...] = (mai_core.bench.predictor, mai_core.policy.regression, mai_core.policy.terms)
+CODE: tuple[ModuleType, ...] = (
+    mai_core.bench.predictor,
+    mai_core.bench.replay.forecasts,
+    mai_core.policy.regression,
+    mai_core.policy.terms,
+)
 
 
 def forecasts(
@@ -34,33 +40,29 @@ def forecasts(
     What the file ``resume`` holds of this very pool, split and predictor is not done again, and told first. A split's
     forecast does not depend on the others, nor on ``jobs``.
     """
-    keys = {split: _digest(pool, split) for split in splits}
+    keys = _digests(pool, splits)
     kept = _kept(resume)
     for split in splits:
         if keys[split] in kept:
             yield split, _forecast(kept[keys[split]])
     left = [split for split in splits if keys[split] not in kept]
-    for split, forecast in _fitted(pool, left, jobs):
+    for split, forecast in zip(left, mapped(partial(by_text, pool), left, jobs), strict=True):
         if resume is not None:
             _keep(resume, keys[split], forecast)
         yield split, forecast
 
 
-def _fitted(pool: Pool, splits: Sequence[Split], jobs: int) -> Iterator[tuple[Split, Forecast]]:
-    if jobs <= 1 or len(splits) <= 1:
-        for split in splits:
-            yield split, by_text(pool, split)
-        return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(min(jobs, len(splits))) as workers:
-        yield from zip(splits, workers.imap(partial(by_text, pool), splits), strict=True)
-
-
-def _digest(pool: Pool, split: Split) -> str:
+def _digests(pool: Pool, splits: Sequence[Split]) -> dict[Split, str]:
     """Tells apart what is forecast differently."""
-    said = hashlib.sha256("".join(map(inspect.getsource, CODE)).encode())
-    said.update(repr((pool.prompts, pool.models, pool.correct, pool.cost, pool.tokens, split)).encode())
-    return said.hexdigest()[:24]
+    code = "".join(map(inspect.getsource, CODE))
+    common = hashlib.sha256(code.encode())
+    common.update(repr((pool.prompts, pool.models, pool.correct, pool.cost, pool.tokens)).encode())
+    found = {}
+    for split in splits:
+        said = common.copy()
+        said.update(repr(split).encode())
+        found[split] = said.hexdigest()[:24]
+    return found
 
 
 def _kept(file: Path | None) -> dict[str, Mapping[str, Any]]:

@@ -21,11 +21,12 @@ from mai_core.bench.replay.contestants import (
     strategies,
 )
 from mai_core.bench.replay.curves import hull
-from mai_core.bench.replay.folds import Split, by_fold, by_task, in_pairs
+from mai_core.bench.replay.folds import Split, by_fold, by_task, checks_of, in_blocks
 from mai_core.bench.replay.forecasts import Forecast, by_means, by_overall_means, joined, rows_of, truth
 from mai_core.bench.replay.gains import Gain, closed_gap, gap_intervals
 from mai_core.bench.replay.learning import forecasts
 from mai_core.bench.replay.pool import Pool
+from mai_core.bench.replay.processes import mapped
 from mai_core.bench.replay.result import HELD_OUT, OUT_OF_FOLD, Gap, Replayed, Section, Single, Trusted
 from mai_core.bench.replay.standings import standings
 from mai_core.bench.replay.trust import Check, believed, proven
@@ -83,12 +84,11 @@ def replay(
     known = joined(len(pool.prompts), [(split, by_means(pool, split)) for split in ways[OUT_OF_FOLD]])
     if terms.held_out:
         ways[HELD_OUT] = by_task(pool.prompts)
-    wanted = [split for splits in ways.values() for split in (*splits, *in_pairs(splits))]
+    wanted = [split for splits in ways.values() for split in (*splits, *in_blocks(splits))]
     learnt = _learnt(pool, wanted, terms, progress)
     sections = []
     for name, splits in ways.items():
-        progress("checking what was learnt", 0.0)
-        forecast, trusted = _trusted(pool, splits, learnt, terms.seed)
+        forecast, trusted = _trusted(pool, splits, learnt, terms, progress)
         tried = {one: settings_of(partial(build, one), given, forecast) for one, given in competing.items()}
         chosen = strategies(pool, forecast, tried, lambda share: progress("letting strategies choose", share))
         means = reference(pool, known, MEANS, ABOUT[MEANS])
@@ -137,21 +137,24 @@ def _learnt(pool: Pool, splits: Sequence[Split], terms: Terms, progress: Progres
     return learnt
 
 
-def _trusted(pool: Pool, splits: Sequence[Split], learnt: Learnt, seed: int) -> tuple[Forecast, tuple[Trusted, ...]]:
+def _trusted(
+    pool: Pool, splits: Sequence[Split], learnt: Learnt, terms: Terms, progress: Progress
+) -> tuple[Forecast, tuple[Trusted, ...]]:
     """What was learnt, as far as it proved itself on the splits beside the one it is used for."""
-    pairs = in_pairs(splits)
+    blocks = in_blocks(splits)
+    checks: list[list[Check]] = [[] for _ in splits]
+    for at, found in enumerate(checks):
+        for other, which in checks_of(at, len(splits)).items():
+            block, held = blocks[which], splits[other].held
+            row = {place: i for i, place in enumerate(block.held)}
+            rows = rows_of(learnt[block], [row[place] for place in held])
+            found.append(Check(Split(splits[other].name, block.seen, held), rows))
     parts, told = [], []
-    for at, split in enumerate(splits):
-        checks = []
-        for pair, other in (
-            ((pairs[at], splits[(at + 1) % len(splits)]), (pairs[at - 1], splits[at - 1])) if pairs else ()
-        ):
-            row = {place: i for i, place in enumerate(pair.held)}
-            rows = rows_of(learnt[pair], [row[place] for place in other.held])
-            checks.append(Check(Split(other.name, pair.seen, other.held), rows))
-        trust = proven(pool, checks, seed=seed)
+    progress("checking what was learnt", 0.0)
+    for split, trust in zip(splits, mapped(partial(proven, pool, seed=terms.seed), checks, terms.jobs), strict=True):
         parts.append((split, believed(by_overall_means(pool, split), learnt[split], trust)))
         told.append(Trusted(split.name, trust.quality, trust.cost))
+        progress("checking what was learnt", len(told) / len(splits))
     return joined(len(pool.prompts), parts), tuple(told)
 
 

@@ -8,7 +8,9 @@ nothing could be checked, the means are all that remains.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from statistics import fmean, stdev
 from typing import NamedTuple
 
 from mai_core.bench.replay.contestants import blind, reference
@@ -54,8 +56,9 @@ def believed(means: Forecast, told: Forecast, trust: Trust) -> Forecast:
 def proven(pool: Pool, checks: Sequence[Check], *, seed: int = 1) -> Trust:
     """The trust that won most on ``checks``, of those that won for certain.
 
-    For certain is: area under the curve beyond that of the means, on every one of the checks, and on all of them
-    together with a paired interval above zero.
+    For certain is: area under the curve beyond that of single models, with a paired interval above zero over all
+    prompts of the checks, and by more than the checks waver one by one: their mean gain exceeds its own standard error.
+    Of two, that is a gain on both.
     """
     if not checks:
         return NONE
@@ -64,9 +67,15 @@ def proven(pool: Pool, checks: Sequence[Check], *, seed: int = 1) -> Trust:
     certain = [
         (gain.value, trust)
         for at, (trust, gain) in enumerate(zip(TRIED, together, strict=True))
-        if gain.above_zero and all(gains[at].value > 0.0 for gains in each)
+        if gain.above_zero and _beyond_error([gains[at].value for gains in each])
     ]
     return max(certain)[1] if certain else NONE
+
+
+def _beyond_error(gains: Sequence[float]) -> bool:
+    if len(gains) < 2:
+        return gains[0] > 0.0
+    return fmean(gains) > stdev(gains) / math.sqrt(len(gains))
 
 
 def _won(pool: Pool, checks: Sequence[Check], rounds: int, seed: int) -> list[Interval]:

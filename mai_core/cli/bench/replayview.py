@@ -34,6 +34,7 @@ def replay_view(found: Replayed) -> Iterator[RenderableType]:
     for section in found.sections:
         yield ""
         yield ink((TITLES[section.name].format(folds=found.folds), "bold"))
+        yield ink(("In percent, differences in points; in brackets 95 % intervals.", "dim"))
         yield _standings(section)
         if section.gaps:
             yield ""
@@ -42,15 +43,15 @@ def replay_view(found: Replayed) -> Iterator[RenderableType]:
 
 
 def _models(found: Replayed) -> RenderableType:
-    made = table("Model", "Right %", "Cost", "On hull", right=("Right %", "Cost"))
+    made = table("Model", "Right", "Cost", "On hull", right=("Right", "Cost"))
     for model in found.models:
         made.add_row(model.name, f"{100 * model.accuracy:.2f}", _cost(model.cost), "yes" if model.on_hull else "")
     return made
 
 
 def _standings(section: Section) -> RenderableType:
-    columns = ("AIQ", HULL, TASK, "Right %", "Cost", "as best")
-    made = table("Router", *columns, right=columns, drop=("as best", "Cost", "Right %"))
+    columns = ("AIQ", HULL, TASK, "Best", "Cost", "As best")
+    made = table("Router", *columns, right=columns, drop=("As best", "Cost", "Best"))
     for standing in section.standings:
         name = ink((standing.name, "dim" if standing.reference else ""))
         if standing.fault:
@@ -70,7 +71,9 @@ def _standings(section: Section) -> RenderableType:
 
 
 def _gaps(section: Section, found: Replayed) -> RenderableType:
-    """``mai`` says of which models in the header's first cell."""
+    """How fast the gap between two models closes, by what orders the prompts."""
+    from rich.console import Group
+
     columns = ("APGR", "CPT 50 %", "CPT 80 %")
     made = table("Score", *columns, right=columns)
     for gap in section.gaps:
@@ -79,8 +82,6 @@ def _gaps(section: Section, found: Replayed) -> RenderableType:
             _plain(gap.apgr, 3),
             *(_plain(figure.scaled(100.0), 1) for figure in (gap.cpt50, gap.cpt80)),
         )
-    from rich.console import Group
-
     return Group(ink((f"From {found.weak} to {found.strong}", "bold")), made)
 
 

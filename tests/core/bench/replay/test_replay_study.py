@@ -15,7 +15,7 @@ import pytest
 from mai_core.bench.replay import learning
 from mai_core.bench.replay.cells import TableError
 from mai_core.bench.replay.export import points_csv, standings_csv
-from mai_core.bench.replay.folds import by_fold, by_task, in_pairs
+from mai_core.bench.replay.folds import by_fold, by_task, checks_of, in_blocks
 from mai_core.bench.replay.forecasts import Forecast, by_means
 from mai_core.bench.replay.pool import Pool, choose
 from mai_core.bench.replay.requests import requests_of
@@ -136,10 +136,14 @@ def test_what_has_been_learnt_is_not_learnt_again(
     first = replay(pool, {}, build, terms)
     with (tmp_path / "kept.jsonl").open("a") as cut:
         cut.write('{"digest": "cut o')
-    monkeypatch.setattr(learning, "by_text", None)
+
+    def learns(*_: object) -> Forecast:
+        raise AssertionError("learns")
+
+    monkeypatch.setattr(learning, "by_text", learns)
     assert replay(pool, {}, build, terms) == first
     assert first.section().standing("learned") == found.section().standing("learned")
-    with pytest.raises(TypeError):
+    with pytest.raises(AssertionError, match="learns"):
         replay(pool.at(range(100)), {}, build, terms)
 
 
@@ -200,10 +204,21 @@ def test_a_forecast_of_means_knows_nothing_of_the_prompt_itself() -> None:
 def test_every_prompt_is_held_out_once_and_never_learnt_from_there(pool: Pool) -> None:
     for splits in (by_fold(pool.prompts, 5, seed=2), by_task(pool.prompts)):
         assert sorted(i for split in splits for i in split.held) == list(range(len(pool.prompts)))
-        assert all(not set(split.seen) & set(split.held) for split in (*splits, *in_pairs(splits)))
-        for at, pair in enumerate(in_pairs(splits)):
-            assert set(pair.held) == set(splits[at].held) | set(splits[(at + 1) % len(splits)].held)
-    assert in_pairs(by_task(pool.prompts)) == []
+        assert all(not set(split.seen) & set(split.held) for split in (*splits, *in_blocks(splits)))
+    assert in_blocks(by_task(pool.prompts)) == []
+    assert checks_of(0, 2) == {}
+
+
+@pytest.mark.parametrize("count", [3, 5, 8, 14])
+def test_what_serves_to_check_has_seen_neither_side(pool: Pool, count: int) -> None:
+    splits = by_fold(pool.prompts, count, seed=2)
+    blocks = in_blocks(splits)
+    for at, split in enumerate(splits):
+        checks = checks_of(at, count)
+        assert len(checks) >= 2
+        for other, block in checks.items():
+            assert other != at
+            assert set(blocks[block].held) >= set(split.held) | set(splits[other].held)
 
 
 def test_folds_that_cannot_be_made(pool: Pool) -> None:
