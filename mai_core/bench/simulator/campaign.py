@@ -15,6 +15,7 @@ from mai_core.bench.simulator.asking import Asking
 from mai_core.bench.simulator.choosing import Chooser
 from mai_core.bench.simulator.contestants import Contestant, vote_of
 from mai_core.bench.simulator.inventory import installed
+from mai_core.bench.simulator.learners import LEARNERS
 from mai_core.bench.simulator.ledger import Ledger
 from mai_core.bench.simulator.machines import MACHINES
 from mai_core.bench.simulator.memory import Memory, Shown
@@ -101,7 +102,14 @@ def run_cell(campaign: Campaign, cell: Cell, registry: PluginRegistry) -> Outcom
         others = held_by_others(PROGRAMS[workload.programs], machine, _draw(cell, "programs"))
         asking = unguarded if one.blind else guarded
         tallies[one.name] = Simulation(
-            chooser=Chooser(asking, vote_of(one, registry), one.arbiter, one.rules, campaign.remembers),
+            chooser=Chooser(
+                asking,
+                vote_of(one, registry),
+                one.arbiter,
+                one.rules,
+                campaign.remembers,
+                LEARNERS[one.learner](_draw(cell, "learner").getrandbits(32)) if one.learner else None,
+            ),
             memory=Memory(
                 machine,
                 asking.limits,
@@ -188,6 +196,12 @@ def _kept(campaign: Campaign, file: Path | None) -> Iterator[Outcome]:
 
 
 def _keep(campaign: Campaign, file: Path, outcome: Outcome) -> None:
+    """Append a line of its own, also to a file whose last one was cut off."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a", encoding="utf-8") as out:
-        out.write(json.dumps({"campaign": campaign.digest, **outcome.to_json()}) + "\n")
+    line = json.dumps({"campaign": campaign.digest, **outcome.to_json()}) + "\n"
+    with file.open("ab+") as out:
+        size = out.seek(0, 2)
+        out.seek(max(0, size - 1))
+        if out.read(1) not in (b"", b"\n"):
+            line = "\n" + line
+        out.write(line.encode())

@@ -2,59 +2,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mai_core.bench.simulator.asking import Asking, View
 from mai_core.bench.simulator.grid import history_of
+from mai_core.bench.simulator.learners import Learner
 from mai_core.policy.anticipation import Preparation, to_prepare
 from mai_core.policy.decision import Vote, conclude, decide
-from mai_core.policy.selection import Candidate
+from mai_core.policy.selection import Ballot, Candidate, Decision, SelectionRequest
 from mai_core.policy.stability import StabilityRules, Switch, paid_switch
 
 __all__ = ["Chooser", "Chosen"]
 
 
 class Chosen(NamedTuple):
-    """What a decision means for the machine. ``switch`` is what it adds to the history, at 0 seconds."""
+    """What a decision means for the machine. ``switch`` is what it adds to the history, at 0 seconds.
+
+    ``ballots`` are kept for whoever learns from what becomes of it.
+    """
 
     candidate: Candidate | None
     ranking: tuple[Candidate, ...]
     preparation: Preparation | None
     switch: Switch | None
     fault: str
+    ballots: Sequence[Ballot] = ()
 
 
 @dataclass(slots=True, eq=False)
 class Chooser:
-    """One contestant in one world. Without ``remembers`` every decision is made anew, with the same result."""
+    """One contestant in one world. Without ``remembers`` every decision is made anew, with the same result.
+
+    Where a ``learner`` weighs the ballots, these are what is remembered, and each turn is settled by itself.
+    """
 
     asking: Asking
     vote: Vote
     arbiter: str
     rules: StabilityRules
     remembers: bool = True
+    learner: Learner | None = None
     decisions: dict[View, Chosen] = field(default_factory=dict)
+    _ballots: dict[View, tuple[SelectionRequest, Sequence[Ballot]]] = field(default_factory=dict)
 
     def choose(self, view: View) -> Chosen:
         """The decision on what ``view`` shows."""
         if not self.remembers:
-            return self._decided(view)
+            return self._meant(self._decided(view), view)
+        if self.learner is not None:
+            return self._meant(self._settled(view, *self._asked(view)), view)
         found = self.decisions.get(view)
         if found is None:
-            found = self.decisions[view] = self._decided(view)
+            found = self.decisions[view] = self._meant(self._settled(view, *self._asked(view)), view)
         return found
 
-    def _decided(self, view: View) -> Chosen:
-        """Feasible, propose, arbitrate, settle: as ``decide`` does, with what is remembered of each model.
+    def heard(self, chosen: Chosen, served: str, reward: float) -> None:
+        """What became of a decision: see ``Learner.learn``."""
+        if self.learner is not None and chosen.ballots:
+            self.learner.learn(chosen.ballots, served, reward)
 
-        Where no model can run in a regular way, ``decide`` itself finds the last resort.
-        """
-        if self.remembers and (request := self.asking.request(view)).candidates:
-            history = history_of(*view.lately)
-            decision = conclude(request, self.vote(request), arbiter=self.arbiter, rules=self.rules, history=history)
-        else:
-            decision = decide(self.asking.situation(view), self.vote, arbiter=self.arbiter, rules=self.rules)
+    def _asked(self, view: View) -> tuple[SelectionRequest, Sequence[Ballot]]:
+        """What strategies are asked, put together from what is remembered, and what they answer."""
+        if self.learner is None:
+            request = self.asking.request(view)
+            return request, self.vote(request) if request.candidates else ()
+        found = self._ballots.get(view)
+        if found is None:
+            request = self.asking.request(view)
+            found = self._ballots[view] = (request, self.vote(request) if request.candidates else ())
+        return found
+
+    def _settled(self, view: View, request: SelectionRequest, ballots: Sequence[Ballot]) -> Decision:
+        """Arbitrate and settle as ``decide`` does, which itself finds the last resort where no model can run."""
+        if not request.candidates:
+            return self._decided(view)
+        weighed = self._weighed(request, ballots)
+        history = history_of(*view.lately)
+        return conclude(request, weighed, arbiter=self.arbiter, rules=self.rules, history=history)
+
+    def _decided(self, view: View) -> Decision:
+        def vote(request: SelectionRequest) -> Sequence[Ballot]:
+            return self._weighed(request, self.vote(request))
+
+        return decide(self.asking.situation(view), vote, arbiter=self.arbiter, rules=self.rules)
+
+    def _weighed(self, request: SelectionRequest, ballots: Sequence[Ballot]) -> Sequence[Ballot]:
+        return ballots if self.learner is None else self.learner.weighed(request, ballots)
+
+    def _meant(self, decision: Decision, view: View) -> Chosen:
+        """What follows from a decision."""
         places = {c.key: c for c in decision.candidates}
         return Chosen(
             places.get(decision.choice or ""),
@@ -62,4 +100,5 @@ class Chooser:
             to_prepare(decision, view.calm, self.rules),
             paid_switch(decision, 0.0),
             next((f"{b.strategy}: {b.fault}" for b in decision.ballots if b.fault), ""),
+            () if self.learner is None else decision.ballots,
         )

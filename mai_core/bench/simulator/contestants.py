@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from mai_core.bench.simulator.learners import LEARNERS
 from mai_core.errors import PluginError
 from mai_core.plugin.ballots import collect_ballots
 from mai_core.plugin.interfaces import SelectionStrategy
@@ -60,12 +61,14 @@ class Contestant:
     """How models are chosen. A plain value, so that it can be sent to another process.
 
     strategies   names with their options, as in the settings; those of ``BASELINES`` among them
+    learner      who of ``LEARNERS`` weighs their votes, turn by turn; nobody where it is empty
     blind        is not told what other programs hold, and keeps no headroom: what the core's guard is there against
     """
 
     name: str
     strategies: tuple[tuple[str, Mapping[str, Any]], ...]
     arbiter: str = "vote"
+    learner: str = ""
     rules: StabilityRules = field(default_factory=StabilityRules)
     blind: bool = False
 
@@ -77,6 +80,7 @@ BASELINES: Mapping[str, str] = {
     "largest": "always the largest model that fits",
     "blind": "the largest model, whatever other programs hold: without the core's guard",
     "restless": "greedy-fit without stability: every turn anew",
+    "follower": "whichever strategy did best lately, learnt from outcomes",
 }
 """Who comes with the simulator, beside every registered strategy and ``mai``: all that the settings name, together."""
 
@@ -94,6 +98,9 @@ def contestant(
     if name == "mai":
         chosen = tuple((each, options.get(each, {})) for each in together)
         return Contestant(name=name, strategies=chosen, arbiter=arbiter, rules=rules)
+    if name in LEARNERS:
+        experts = tuple((each, options.get(each, {})) for each in together)
+        return Contestant(name=name, strategies=experts, learner=name, rules=rules)
     if name == "blind":
         return Contestant(name=name, strategies=(("largest", {}),), rules=rules, blind=True)
     if name == "restless":

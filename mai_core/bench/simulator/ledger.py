@@ -40,6 +40,11 @@ class Ledger:
         tally.served[key] = tally.served.get(key, 0) + 1
         return self._entered(answer.number, self.prices.answer * chance, waited, answer.joules)
 
+    def reward(self, answer: Answer, good: bool, now: float) -> float:
+        """What an answer that ends now was worth to who asked, as a share of what one is worth at no cost."""
+        cost = self._cost(now - answer.asked_at, answer.joules)
+        return min(1.0, max(0.0, float(good) - cost / self.prices.answer))
+
     def lost(self, number: int, waited: float) -> None:
         """Enter a turn that nothing could answer, after so many seconds."""
         self.tally.turns += 1
@@ -48,10 +53,13 @@ class Ledger:
 
     def _entered(self, number: int, gained: float, waited: float, joules: float) -> float:
         tally, ceiling = self.tally, self.ceilings[number]
-        cost = waited / 3600.0 * self.prices.hour + self.prices.of_work(joules)
+        cost = self._cost(waited, joules)
         utility = gained - cost
         tally.cost += cost
         tally.utility += utility
         tally.ceiling += ceiling
         tally.regret[number * PARTS // len(self.ceilings)] += ceiling - utility
         return utility
+
+    def _cost(self, waited: float, joules: float) -> float:
+        return waited / 3600.0 * self.prices.hour + self.prices.of_work(joules)

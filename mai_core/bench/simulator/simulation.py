@@ -173,10 +173,11 @@ class Simulation:
             again.not_before = now + delay
             self._serve()
             return
-        self._lost(number, person, again.asked_at if again else now)
+        self._lost(chosen, number, person, again.asked_at if again else now)
 
-    def _lost(self, number: int, person: Person, asked_at: float) -> None:
+    def _lost(self, chosen: Chosen, number: int, person: Person, asked_at: float) -> None:
         self.ledger.lost(number, self.timeline.now - asked_at)
+        self.chooser.heard(chosen, "", 0.0)
         self._go_on(person)
 
     # -- what the machine does
@@ -250,6 +251,7 @@ class Simulation:
         )
         good = turn.luck < chance
         utility = self.ledger.answered(answer, chance, good, self.timeline.now)
+        self.chooser.heard(answer.chosen, resident.key, self.ledger.reward(answer, good, self.timeline.now))
         if self.on_answer is not None:
             self.on_answer(Answered(answer, self.timeline.now, good, utility))
 
@@ -283,7 +285,7 @@ class Simulation:
         answer.person.read.pop(answer.resident.model, None)
         answer.person.held.pop(answer.resident.model, None)
         if answer.restarts > MOST_RESTARTS:
-            self._lost(answer.number, answer.person, answer.asked_at)
+            self._lost(answer.chosen, answer.number, answer.person, answer.asked_at)
             self._serve()
             return
         chosen = self._choose(answer.person, answer.turn, answer.turn.asked)

@@ -73,6 +73,9 @@ def simulate(
 
     Everybody is asked the same at the same chance, on machines that differ from what Mai believes of them. Regret is
     what a clairvoyant would have had more: one that knows how good and how fast every model is, and finds it loaded.
+
+    Quality is the mean probability of a good answer; "No memory" counts loads for which there was not the memory. Cost,
+    worth (what answers are worth, less their cost) and regret are money for a thousand turns, under your settings.
     """
     from mai_core.bench.simulator.machines import MACHINES
     from mai_core.bench.simulator.results import results
