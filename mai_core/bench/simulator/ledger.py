@@ -28,9 +28,12 @@ class Ledger:
         self.tally.money += self.prices.of_work(joules)
         return joules
 
-    def answered(self, answer: Answer, chance: float, good: bool, now: float) -> float:
-        """Enter an answer that ends now, right with that probability; its utility."""
-        tally, waited = self.tally, now - answer.asked_at
+    def answered(self, answer: Answer, chance: float, good: bool, now: float) -> tuple[float, float]:
+        """Enter an answer that ends now, right with that probability: its utility, and its reward.
+
+        The reward is what it was worth to who asked, as a share from 0 to 1 of what a good one is worth at no cost.
+        """
+        tally, waited, number = self.tally, now - answer.asked_at, answer.number
         tally.turns += 1
         tally.quality += chance
         tally.good += good
@@ -38,28 +41,27 @@ class Ledger:
         tally.end.add(waited)
         key = answer.resident.key
         tally.served[key] = tally.served.get(key, 0) + 1
-        return self._entered(answer.number, self.prices.answer * chance, waited, answer.joules)
-
-    def reward(self, answer: Answer, good: bool, now: float) -> float:
-        """What an answer that ends now was worth to who asked, as a share of what one is worth at no cost."""
-        cost = self._cost(now - answer.asked_at, answer.joules)
-        return min(1.0, max(0.0, float(good) - cost / self.prices.answer))
+        cost = self._cost(waited, answer.joules)
+        reward = min(1.0, max(0.0, float(good) - cost / self.prices.answer))
+        tally.rewards[self._part(number)] += reward
+        return self._entered(number, self.prices.answer * chance, cost), reward
 
     def lost(self, number: int, waited: float) -> None:
         """Enter a turn that nothing could answer, after so many seconds."""
         self.tally.turns += 1
         self.tally.lost += 1
-        self._entered(number, 0.0, waited, 0.0)
+        self._entered(number, 0.0, self._cost(waited, 0.0))
 
-    def _entered(self, number: int, gained: float, waited: float, joules: float) -> float:
-        tally, ceiling = self.tally, self.ceilings[number]
-        cost = self._cost(waited, joules)
-        utility = gained - cost
+    def _entered(self, number: int, gained: float, cost: float) -> float:
+        tally, ceiling, utility = self.tally, self.ceilings[number], gained - cost
         tally.cost += cost
         tally.utility += utility
         tally.ceiling += ceiling
-        tally.regret[number * PARTS // len(self.ceilings)] += ceiling - utility
+        tally.regret[self._part(number)] += ceiling - utility
         return utility
 
     def _cost(self, waited: float, joules: float) -> float:
         return waited / 3600.0 * self.prices.hour + self.prices.of_work(joules)
+
+    def _part(self, number: int) -> int:
+        return number * PARTS // len(self.ceilings)

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import mean
 
 from mai_core.bench.simulator.campaign import Campaign, Cell, Outcome
 from mai_core.bench.simulator.comparing import paired
 from mai_core.bench.simulator.contestants import Contestant
-from mai_core.bench.simulator.results import METRICS, results
+from mai_core.bench.simulator.results import METRICS, Group, Standing, results
 
-__all__ = ["Claim", "cheapest_that_suffices", "nobody_runs_out_of_memory", "proofs"]
+__all__ = ["Claim", "cheapest_that_suffices", "keeps_up", "nobody_runs_out_of_memory", "proofs"]
 
 HARD = ("hungry-programs", "several-users", "long-contexts")
 """Workloads in which memory is short: others take it, several people want it, and conversations grow."""
 
 USUAL = ("mixed", "chat-day")
+
+CHANGING = "regime-change"
+NEXT_TO_NOTHING = 0.02
+"""Of the reward of a turn: two good answers in a hundred."""
 
 UNGUARDED = "blind"
 GUARDED = ("smallest", "largest", "restless")
@@ -77,7 +82,7 @@ def nobody_runs_out_of_memory(outcomes: Sequence[Outcome]) -> Claim:
 
 
 def cheapest_that_suffices(campaign: Campaign, outcomes: Sequence[Outcome], target: float) -> Claim:
-    """Over all machines together cost-aware reaches its target, and whoever else does costs more.
+    """Over all these machines together cost-aware reaches its target, and whoever else does costs more.
 
     Cost is money and waiting in the mean of a turn; differences are paired by world. On one machine alone another may
     be as cheap: where one model is both better and cheaper than every other, whoever always takes it never switches.
@@ -110,10 +115,49 @@ def cheapest_that_suffices(campaign: Campaign, outcomes: Sequence[Outcome], targ
             figures.append(f"on {machine} alone {COST_AWARE} reached {quality:.3f}")
     return Claim(
         name="cost-aware",
-        claim="cost-aware reaches its quality target at the lowest cost of all that reach it",
+        claim="over these machines together cost-aware reaches its quality target at the lowest cost of all that do",
         holds=holds,
         figures=tuple(figures),
     )
+
+
+def keeps_up(
+    campaign: Campaign, outcomes: Sequence[Outcome], learner: str, experts: Sequence[str], bound: Callable[[int], float]
+) -> Claim:
+    """On every machine a learner earns at most ``bound`` of so many turns less than the best of its experts alone.
+
+    What is earned are rewards (see ``Learner``), and every world has a bound of its own. Where something changes in
+    the middle of a run, it also has to recover: in the last quarter it loses less on whoever is best then than
+    in the first quarter after the change, or next to nothing.
+    """
+    found, holds, figures = results(campaign, outcomes), True, []
+    for machine, group in found.by_machine.items():
+        best = max((group.of(name) for name in experts), key=_earned)
+        less, most = _earned(best) - _earned(group.of(learner)), group.worlds * bound(campaign.turns)
+        holds = holds and less <= most
+        figures.append(f"{machine}: {less:+.1f} behind {best.name} in {best.turns} turns; the bound is {most:.1f}")
+    if (changed := found.by_workload.get(CHANGING)) is not None:
+        parts = len(changed.of(learner).reward_by_part)
+        starts = (parts // 2, parts - parts // 4)
+        after, last = (_behind(changed, learner, experts, slice(at, at + parts // 4)) for at in starts)
+        holds = holds and (last < after or last <= NEXT_TO_NOTHING)
+        figures.append(f"after the change {after:+.3f} a turn behind the best, in the last quarter {last:+.3f}")
+    return Claim(
+        name=learner,
+        claim=f"{learner} ends within its bound of the best strategy on every machine, and recovers after a change",
+        holds=holds,
+        figures=tuple(figures),
+    )
+
+
+def _earned(standing: Standing) -> float:
+    return sum(standing.reward_by_part) / len(standing.reward_by_part) * standing.turns
+
+
+def _behind(group: Group, learner: str, experts: Sequence[str], parts: slice) -> float:
+    """What the best of the experts in these parts of the runs earned more there, in the mean of a turn."""
+    best = max(mean(group.of(name).reward_by_part[parts]) for name in experts)
+    return best - mean(group.of(learner).reward_by_part[parts])
 
 
 def _thousandths(money: float) -> str:

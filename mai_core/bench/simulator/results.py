@@ -71,6 +71,7 @@ class Standing:
                     answer is worth less the cost, in the same currency
     regret          what the clairvoyant's utility exceeds that by, in the mean of a turn (see ``oracle``)
     regret_by_part  the same over time: in each of equal parts of a run, in the mean of its turns
+    reward_by_part  likewise what a learner is told of its turns: see ``Learner``
     served          turns answered by each model; ``faults`` why strategies lost their vote, and how often
     beside          the difference to the first contestant in each of ``METRICS``, with its 95 % interval
     """
@@ -94,6 +95,7 @@ class Standing:
     utility: float
     regret: float
     regret_by_part: tuple[float, ...]
+    reward_by_part: tuple[float, ...]
     served: Mapping[str, int]
     faults: Mapping[str, int]
     beside: Mapping[str, Difference]
@@ -207,6 +209,7 @@ def _standing(name: str, first: str, tally: Tally, outcomes: Sequence[Outcome]) 
         utility=tally.utility / turns,
         regret=(tally.ceiling - tally.utility) / turns,
         regret_by_part=tuple(part * len(tally.regret) / turns for part in tally.regret),
+        reward_by_part=tuple(part * len(tally.rewards) / turns for part in tally.rewards),
         served=dict(sorted(tally.served.items())),
         faults=dict(sorted(tally.faults.items())),
         beside={} if name == first else {m: paired(outcomes, name, first, of) for m, of in METRICS.items()},
@@ -238,6 +241,7 @@ def _standing_of_json(data: Mapping[str, Any]) -> Standing:
         "first": Waits(**data["first"]),
         "end": Waits(**data["end"]),
         "regret_by_part": tuple(data["regret_by_part"]),
+        "reward_by_part": tuple(data["reward_by_part"]),
         "beside": beside,
     }
     return Standing(**read)

@@ -250,8 +250,8 @@ class Simulation:
             resident.model, kind, turn.difficulty, late=late, plan=resident.plan, unseen=answer.unseen
         )
         good = turn.luck < chance
-        utility = self.ledger.answered(answer, chance, good, self.timeline.now)
-        self.chooser.heard(answer.chosen, resident.key, self.ledger.reward(answer, good, self.timeline.now))
+        utility, reward = self.ledger.answered(answer, chance, good, self.timeline.now)
+        self.chooser.heard(answer.chosen, resident.key, reward)
         if self.on_answer is not None:
             self.on_answer(Answered(answer, self.timeline.now, good, utility))
 

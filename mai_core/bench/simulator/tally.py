@@ -77,7 +77,7 @@ class Tally:
     money, cost   of electricity; and of that and the waiting of whoever asked together
     utility       what all turns were worth, in money: answers less their cost
     ceiling       what a clairvoyant could have had: see ``oracle``
-    regret        by part of the run: what the ceiling exceeds the utility by
+    regret        by part of the run: what the ceiling exceeds the utility by; ``rewards`` what a learner is told
     """
 
     turns: int = 0
@@ -99,6 +99,7 @@ class Tally:
     first: Histogram = field(default_factory=Histogram)
     end: Histogram = field(default_factory=Histogram)
     regret: list[float] = field(default_factory=lambda: [0.0] * PARTS)
+    rewards: list[float] = field(default_factory=lambda: [0.0] * PARTS)
     served: dict[str, int] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
 
@@ -114,6 +115,7 @@ class Tally:
             first=self.first.plus(other.first),
             end=self.end.plus(other.end),
             regret=[a + b for a, b in zip(self.regret, other.regret, strict=True)],
+            rewards=[a + b for a, b in zip(self.rewards, other.rewards, strict=True)],
             served=served,
             faults=faults,
         )
@@ -125,6 +127,7 @@ class Tally:
             "first": self.first.to_json(),
             "end": self.end.to_json(),
             "regret": self.regret,
+            "rewards": self.rewards,
             "served": dict(sorted(self.served.items())),
             "faults": dict(sorted(self.faults.items())),
         }
@@ -137,6 +140,7 @@ class Tally:
             first=Histogram.of_json(data["first"]),
             end=Histogram.of_json(data["end"]),
             regret=list(data["regret"]),
+            rewards=list(data["rewards"]),
             served=dict(data["served"]),
             faults=dict(data["faults"]),
         )

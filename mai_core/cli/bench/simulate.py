@@ -95,7 +95,7 @@ def simulate(
         validated(invocation, validate, as_json=as_json)
         return
     size = QUICK if quick else FULL
-    machines = _meant(machine or size.machines, list(MACHINES), "--machine")
+    machines = _meant(machine or (ALL if prove else size.machines), list(MACHINES), "--machine")
     seen = range(seed, seed + (seeds or size.seeds))
     if prove:
         from mai_core.cli.bench.proving import proved

@@ -9,7 +9,7 @@ import pytest
 
 from mai_core.bench.simulator.campaign import Campaign, Cell, Outcome, run_cells
 from mai_core.bench.simulator.machines import MACHINES
-from mai_core.bench.simulator.proofs import cheapest_that_suffices, nobody_runs_out_of_memory, proofs
+from mai_core.bench.simulator.proofs import cheapest_that_suffices, keeps_up, nobody_runs_out_of_memory, proofs
 from mai_core.bench.simulator.tally import Tally
 from mai_core.plugin.registry import PluginRegistry
 
@@ -77,3 +77,37 @@ def test_what_others_take_of_a_gpu_later_is_no_loads_fault(campaign_of: Campaign
     campaign = campaign_of("largest", "desktop-gpu-12gb/several-users/2", turns=200)
     (found,) = run_cells(replace(campaign), registry=registry)
     assert found.tallies["largest"].overdrawn == 0
+
+
+def rewarded(early: float, changed: float, last: float) -> Tally:
+    """A run of 80 turns: what a turn earned in its first half, in the quarter after it, and in the last quarter."""
+    parts = [4 * early] * 10 + [4 * changed] * 5 + [4 * last] * 5
+    return Tally(turns=80, rewards=parts)
+
+
+@pytest.mark.parametrize(
+    ("learner", "bound", "holds"),
+    [
+        (rewarded(0.70, 0.3, 0.60), 30.0, True),
+        (rewarded(0.30, 0.3, 0.60), 10.0, False),
+        (rewarded(0.75, 0.4, 0.35), 30.0, False),
+        (rewarded(0.75, 0.6, 0.59), 30.0, True),
+    ],
+    ids=["recovers", "beyond its bound", "gets worse", "never fell behind"],
+)
+def test_a_learner_has_to_stay_within_its_bound_and_to_recover(
+    campaign_of: Campaigns, learner: Tally, bound: float, holds: bool
+) -> None:
+    campaign = campaign_of("follower tiered greedy-fit", "server/regime-change/1", turns=80)
+    tallies = {"follower": learner, "tiered": rewarded(0.8, 0.2, 0.2), "greedy-fit": rewarded(0.5, 0.6, 0.6)}
+    found = [Outcome(cell, tallies) for cell in campaign.cells]
+    assert keeps_up(campaign, found, "follower", ["tiered", "greedy-fit"], lambda turns: bound).holds is holds
+
+
+def test_a_plain_learner_keeps_up(campaign_of: Campaigns, registry: PluginRegistry) -> None:
+    experts = ["tiered", "greedy-fit", "cost-aware"]
+    campaign = campaign_of(
+        "follower " + " ".join(experts), "server/regime-change/1 mac-64gb/regime-change/1", turns=300
+    )
+    claim = keeps_up(campaign, list(run_cells(campaign, registry=registry)), "follower", experts, lambda t: 0.1 * t)
+    assert claim.holds, claim.figures
