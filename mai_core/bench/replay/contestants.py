@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mai_core.bench.replay.curves import Point, hull
-from mai_core.bench.replay.forecasts import Forecast, truth
+from mai_core.bench.replay.forecasts import Forecast, rows_of, truth
 from mai_core.bench.replay.pool import Pool
-from mai_core.bench.replay.requests import requests_of
+from mai_core.bench.replay.processes import mapped
+from mai_core.bench.replay.requests import mean_quality, requests_of
 from mai_core.bench.replay.tradeoff import STEPS, Choices, best_uses
 from mai_core.plugin.ballots import ask
 from mai_core.plugin.interfaces import SelectionStrategy
@@ -29,6 +32,8 @@ __all__ = [
 ]
 
 TARGETS = 40
+# Prompts a process is given at a time.
+PART = 250
 
 ABOUT: Mapping[str, str] = {
     "learned": "quality learnt from texts minus a price for cost, at every price",
@@ -108,27 +113,28 @@ def strategies(
     forecast: Forecast,
     tried: Mapping[str, Sequence[Setting]],
     progress: Callable[[float], None] = lambda share: None,
+    *,
+    jobs: int = 1,
 ) -> list[Contestant]:
     """Let strategies choose for every prompt, each at all of its settings.
 
     The first of the proposals answers, as the core would have it. Who raises, answers nonsense or nobody is out, with
-    the fault.
+    the fault. Strategies that cannot be sent to another process are asked in this one.
     """
-    places = {model.name: m for m, model in enumerate(pool.models)}
-    known = frozenset(places)
+    count = len(pool.prompts)
+    parts = [range(start, min(start + PART, count)) for start in range(0, count, PART)]
+    work = partial(_chosen, tried, mean_quality(forecast))
+    items = [(pool.at(places), rows_of(forecast, places)) for places in parts]
     chosen: dict[str, list[list[int]]] = {name: [[] for _ in settings] for name, settings in tried.items()}
     faults: dict[str, str] = {}
-    for at, request in enumerate(requests_of(pool, forecast)):
-        for name, settings in tried.items():
-            if name in faults:
-                continue
-            for setting, choices in zip(settings, chosen[name], strict=True):
-                ballot = ask(setting.strategy, 1.0, request, known=known, clock=_no_clock, budget_seconds=1.0)
-                if not ballot.proposals:
-                    faults[name] = f"{ballot.fault or 'proposed nothing'} (prompt {pool.prompts[at].prompt_id})"
-                    break
-                choices.append(places[ballot.proposals[0].key])
-        progress((at + 1) / len(pool.prompts))
+    for at, found in enumerate(mapped(work, items, jobs if _can_be_sent(tried) else 1)):
+        for name, told in found.items():
+            if isinstance(told, str):
+                faults.setdefault(name, told)
+            else:
+                for choices, more in zip(chosen[name], told, strict=True):
+                    choices.extend(more)
+        progress((at + 1) / len(parts))
     return [
         Contestant(name, (), fault=faults[name])
         if name in faults
@@ -138,6 +144,35 @@ def strategies(
         )
         for name, settings in tried.items()
     ]
+
+
+def _chosen(
+    tried: Mapping[str, Sequence[Setting]], usual: float, part: tuple[Pool, Forecast]
+) -> Mapping[str, list[list[int]] | str]:
+    """Each strategy's choices at each of its settings, or its fault."""
+    pool, forecast = part
+    places = {model.name: m for m, model in enumerate(pool.models)}
+    known = frozenset(places)
+    chosen: dict[str, list[list[int]] | str] = {name: [[] for _ in settings] for name, settings in tried.items()}
+    for prompt, request in zip(pool.prompts, requests_of(pool, forecast, usual), strict=True):
+        for name, settings in tried.items():
+            told = chosen[name]
+            if isinstance(told, str):
+                continue
+            for setting, choices in zip(settings, told, strict=True):
+                ballot = ask(setting.strategy, 1.0, request, known=known, clock=_no_clock, budget_seconds=1.0)
+                if not ballot.proposals:
+                    chosen[name] = f"{ballot.fault or 'proposed nothing'} (prompt {prompt.prompt_id})"
+                    break
+                choices.append(places[ballot.proposals[0].key])
+    return chosen
+
+
+def _can_be_sent(tried: Mapping[str, Sequence[Setting]]) -> bool:
+    try:
+        return bool(pickle.dumps(tried))
+    except Exception:  # noqa: BLE001 - whatever somebody's class does when it is pickled; it is asked here instead
+        return False
 
 
 def _no_clock() -> float:

@@ -13,7 +13,7 @@ from mai_core.policy.quality import logit
 from mai_core.policy.selection import Candidate, SelectionRequest
 from mai_core.policy.tasks import SLOPE
 
-__all__ = ["requests_of"]
+__all__ = ["mean_quality", "requests_of"]
 
 # A machine on which all models are loaded: billions of parameters it reads a second, as a GPU of 250 GB/s does in four
 # bits, at 150 watts. Costs of the table keep their proportions in seconds, joules and money.
@@ -27,15 +27,14 @@ CONTEXT = 4096
 TOKENS_PER_SECOND = 50.0
 
 
-def requests_of(pool: Pool, forecast: Forecast) -> Iterator[SelectionRequest]:
-    """One request for each prompt, in their order.
+def requests_of(pool: Pool, forecast: Forecast, usual: float) -> Iterator[SelectionRequest]:
+    """One request for each prompt, in their order. ``usual`` is the mean quality of the whole table (``mean_quality``).
 
     quality     what the forecast says; costs are expected ones, too
     money       where the table has prices, the price; else electricity
     features    kind of task and size by the text's cues; difficulty by what the forecast says of all models. Weights
                 shipped to judge texts are not used: they were trained on public outcomes, these perhaps
     """
-    usual = _mean([_mean(row) for row in forecast.quality])
     tiers = [Tier.of_parameters(model.parameters) for model in pool.models]
     paces = [PACE * 1e9 / model.active if model.active else TOKENS_PER_SECOND for model in pool.models]
     plan = LoadPlan(context=CONTEXT)
@@ -65,6 +64,11 @@ def requests_of(pool: Pool, forecast: Forecast) -> Iterator[SelectionRequest]:
         yield SelectionRequest(
             features=_features(prompt.text, _mean(quality), usual, _mean(tokens)), candidates=tuple(candidates)
         )
+
+
+def mean_quality(forecast: Forecast) -> float:
+    """What is forecast of all models on all prompts: those less likely to be answered well are difficult."""
+    return _mean([_mean(row) for row in forecast.quality])
 
 
 def _features(text: str, quality: float, usual: float, tokens: float) -> TaskFeatures:

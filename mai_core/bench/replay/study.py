@@ -90,7 +90,9 @@ def replay(
     for name, splits in ways.items():
         forecast, trusted = _trusted(pool, splits, learnt, terms, progress)
         tried = {one: settings_of(partial(build, one), given, forecast) for one, given in competing.items()}
-        chosen = strategies(pool, forecast, tried, lambda share: progress("letting strategies choose", share))
+        chosen = strategies(
+            pool, forecast, tried, lambda share: progress("letting strategies choose", share), jobs=terms.jobs
+        )
         means = reference(pool, known, MEANS, ABOUT[MEANS])
         references = [
             _learned(pool, splits, forecast, trusted),

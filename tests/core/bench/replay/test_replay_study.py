@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from mai_core.bench.replay import learning
+from mai_core.bench.replay import contestants, learning
 from mai_core.bench.replay.cells import TableError
+from mai_core.bench.replay.contestants import Setting, strategies
 from mai_core.bench.replay.export import points_csv, standings_csv
 from mai_core.bench.replay.folds import by_fold, by_task, checks_of, in_blocks
-from mai_core.bench.replay.forecasts import Forecast, by_means
+from mai_core.bench.replay.forecasts import Forecast, by_means, truth
 from mai_core.bench.replay.pool import Pool, choose
 from mai_core.bench.replay.requests import requests_of
 from mai_core.bench.replay.result import HELD_OUT, Replayed
@@ -87,6 +88,20 @@ def test_strategies_see_what_was_learnt(found: Replayed) -> None:
     assert greedy.accuracy is not None
     assert greedy.accuracy.value > max(model.accuracy for model in found.models)
     assert found.section().standing("picky").settings == ("worth 0.0", "worth 0.5", "worth 1.0")
+
+
+def test_how_many_processes_choose_does_not_matter(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contestants, "PART", 50)
+    tried = {"greedy-fit": [Setting(GreedyFit())], "cost-aware": [Setting(CostAware(target=t)) for t in (0.3, 0.6)]}
+    knows = truth(pool)
+    assert strategies(pool, knows, tried, jobs=2) == strategies(pool, knows, tried)
+
+
+def test_who_cannot_be_sent_elsewhere_is_asked_here(pool: Pool) -> None:
+    local = type("Local", (GreedyFit,), {})
+    tried = {"local": [Setting(local())], "greedy-fit": [Setting(GreedyFit())]}
+    one, other = strategies(pool, truth(pool), tried, jobs=2)
+    assert one.runs == other.runs
 
 
 def test_who_breaks_the_rules_is_out_and_named(found: Replayed) -> None:
@@ -235,8 +250,8 @@ def test_a_request_tells_nothing_that_is_known_only_afterwards(pool: Pool) -> No
     forecast = by_means(pool, split)
     held = pool.at(split.held)
     blank = replace(held, correct=tuple((0.0, 0.0) for _ in held.prompts), cost=held.cost[::-1])
-    assert list(requests_of(held, forecast)) == list(requests_of(blank, forecast))
-    request = next(requests_of(held, forecast))
+    assert list(requests_of(held, forecast, 0.5)) == list(requests_of(blank, forecast, 0.5))
+    request = next(requests_of(held, forecast, 0.5))
     assert [c.quality for c in request.candidates] == list(forecast.quality[0])
     assert request.candidates[0].cost > request.candidates[1].cost
 
