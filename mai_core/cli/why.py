@@ -95,6 +95,8 @@ def _headline(explanation: Explanation) -> Text:
             line.append("; there is room for more by now, and it is loaded anew when it is idle", "yellow")
     if explanation.authors not in ((), (decision.choice,)):
         line.append(f"\nThe reply was written by {', then '.join(explanation.authors)}.", "yellow")
+    if decision.followed and decision.move is not Move.PIN:
+        line.append(f"\n{decision.followed}", "dim")
     if decision.favourite and decision.favourite != decision.choice:
         line.append(f"\nThe vote alone would have chosen {decision.favourite}.", "yellow")
     return line
@@ -156,7 +158,8 @@ def _place(candidate: Candidate) -> str:
 
 
 def _ballot(ballot: Ballot, weighted: bool) -> Iterable[RenderableType]:
-    remarks = [f"weight {ballot.weight:g}"] if weighted else []
+    remarks = [f"weight {ballot.share:.2f}" if ballot.share else f"weight {ballot.weight:g}"] if weighted else []
+    remarks += ["followed"] if ballot.share and ballot.weight else []
     remarks += [f"{ballot.seconds * 1e6:.0f} µs"] if ballot.seconds else []
     fault = (f"  lost its vote: {ballot.fault}", "red") if ballot.fault else ""
     yield ink((ballot.strategy, "bold"), (f"  {' · '.join(remarks)}", "dim"), fault)

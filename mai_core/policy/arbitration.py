@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from mai_core.policy.selection import Ballot, Candidate, Ranked
 
-__all__ = ["ARBITERS", "Arbiter", "first", "vote"]
+__all__ = ["ARBITERS", "Arbiter", "exp4", "first", "vote"]
 
 Arbiter = Callable[[Sequence[Ballot]], tuple[Ranked, ...]]
 NO_VOTE = "no strategy voted: the best quality leads"
@@ -52,7 +52,13 @@ def vote(ballots: Sequence[Ballot]) -> tuple[Ranked, ...]:
     )
 
 
-ARBITERS: Mapping[str, Arbiter] = MappingProxyType({"first": first, "vote": vote})
+def exp4(ballots: Sequence[Ballot]) -> tuple[Ranked, ...]:
+    """Who has the weight leads as if named first: the one that was drawn, see ``mai_core.policy.experts``."""
+    return first(sorted(ballots, key=lambda ballot: -ballot.weight))
+
+
+ARBITERS: Mapping[str, Arbiter] = MappingProxyType({"first": first, "vote": vote, "weighted": vote, "exp4": exp4})
+"""``weighted`` is ``vote`` with the weights of the settings; in ``vote`` all weigh the same."""
 
 
 def without_votes(candidates: Sequence[Candidate]) -> tuple[Ranked, ...]:

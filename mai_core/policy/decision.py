@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import takewhile
 
 from mai_core.policy.arbitration import ARBITERS, without_votes
+from mai_core.policy.experts import Experts
 from mai_core.policy.feasibility import Situation, feasible
 from mai_core.policy.placements import meant as meant_by
 from mai_core.policy.selection import Ballot, Candidate, Decision, Move, Ranked, Rejection, SelectionRequest
@@ -36,6 +37,7 @@ def decide(situation: Situation, vote: Vote, *, arbiter: str = "vote", rules: St
         pinned=situation.pinned,
         history=situation.history,
         now=situation.snapshot.taken_at,
+        experts=situation.experts,
     )
 
 
@@ -49,12 +51,17 @@ def conclude(
     pinned: str | None = None,
     history: Sequence[Switch] = (),
     now: float = 0.0,
+    experts: Experts | None = None,
 ) -> Decision:
     """The decision that follows from what the strategies answered, and from the switches made until ``now``.
+
+    Under ``exp4`` ``experts`` say whom to follow; without them the weights the ballots come with.
 
     A person's pin comes before every strategy, as long as the pinned model can run. On which of its placements is for
     the strategies to say; its others are the first to take over.
     """
+    if experts is not None and arbiter == "exp4":
+        ballots = experts.weighed(ballots)
     order = _cheapest_of_equals(ARBITERS[arbiter](ballots) or without_votes(request.candidates), request.candidates)
     meant = _meant(pinned, order, request.candidates, rejections) if pinned is not None else ()
     move, choice, reason = Move.NONE, None, "no model can run"
@@ -82,11 +89,20 @@ def conclude(
         current=request.current,
         pinned=pinned,
         arbiter=arbiter,
+        followed=_followed(ballots, experts) if arbiter == "exp4" and experts is not None else "",
         features=request.features,
         ballots=tuple(ballots),
         candidates=request.candidates,
         rejections=tuple(rejections),
     )
+
+
+def _followed(ballots: Sequence[Ballot], experts: Experts) -> str:
+    drawn = next((b for b in ballots if b.weight > 0.0 and b.proposals), None)
+    if drawn is None:
+        return ""
+    turns = "this turn" if experts.left == 1 else f"{experts.left} turns"
+    return f"exp4 drew {drawn.strategy} (weight {drawn.share:.2f}), for {turns}"
 
 
 def _cheapest_of_equals(order: Sequence[Ranked], candidates: Sequence[Candidate]) -> Sequence[Ranked]:

@@ -155,11 +155,16 @@ class Proposal(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ballot:
-    """What one strategy answered, best first, or the ``fault`` that lost it its vote."""
+    """What one strategy answered, best first, or the ``fault`` that lost it its vote.
+
+    ``share`` is the probability with which ``exp4`` would have followed it, 0 under every other arbiter; ``weight`` is
+    then 1 for the one that was followed and 0 for the others.
+    """
 
     strategy: str
     proposals: tuple[Proposal, ...] = ()
     weight: float = 1.0
+    share: float = 0.0
     fault: str = ""
     seconds: float = 0.0
 
@@ -195,7 +200,8 @@ class Decision:
     """Which model serves the turn, in which order the others follow if it fails, and everything that led there.
 
     ``ranking`` begins with ``choice``. ``favourite`` is the arbiter's first; it differs from ``choice`` when
-    stability or a pin held the decision back. ``flip`` is filled in on request.
+    stability or a pin held the decision back. ``followed`` says in words whom ``exp4`` followed. ``flip`` is filled in
+    on request.
     """
 
     move: Move
@@ -206,6 +212,7 @@ class Decision:
     current: str | None = None
     pinned: str | None = None
     arbiter: str = ""
+    followed: str = ""
     features: TaskFeatures
     ballots: tuple[Ballot, ...] = ()
     candidates: tuple[Candidate, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mai_core.policy.experts import Experts
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.health import Breaker
 from mai_core.policy.learning import Corrections, Learned
@@ -66,6 +67,7 @@ class Situation:
     read       tokens of this conversation that a model's engine holds or will find again, by key, where that is known
     learned    how far predictions of memory were off on this machine; ``engines`` tells the kind of each backend
     machines   what hosts can do, as models that ran there showed
+    experts    what was learnt of the strategies, for the arbiter ``exp4``
     """
 
     models: tuple[ModelProfile, ...]
@@ -88,6 +90,7 @@ class Situation:
     learned: Learned = field(default_factory=Learned)
     engines: Mapping[str, str] = field(default_factory=dict)
     machines: Mapping[str, Machine] = field(default_factory=dict)
+    experts: Experts | None = None
 
     def corrections(self, model: ModelProfile) -> Corrections:
         """What predictions of the memory ``model`` takes are to be corrected by."""

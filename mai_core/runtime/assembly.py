@@ -62,6 +62,8 @@ def assemble(settings: Settings, registry: PluginRegistry, paths: Paths, known: 
         for name in chosen.strategies
     ]
 
+    weights = chosen.weights if chosen.arbiter == "weighted" else {}
+
     def blame(strategy: SelectionStrategy, fault: str) -> None:
         registry.report(registry.owner(type(strategy)) or strategy.name, f"strategy {strategy.name}", fault)
 
@@ -69,7 +71,9 @@ def assemble(settings: Settings, registry: PluginRegistry, paths: Paths, known: 
         backends=backends,
         probes=tuple(p for p in probes if p is not None),
         strategies=StrategyRunner(
-            [(s, 1.0) for s in strategies if s is not None], chosen.budget_ms / 1000.0, report=blame
+            [(s, weights.get(s.name, 1.0)) for s in strategies if s is not None],
+            chosen.budget_ms / 1000.0,
+            report=blame,
         ),
         transfer=registry.transfer(settings.context.transfer, settings.context.options.get(settings.context.transfer)),
         unavailable=tuple(unavailable),
@@ -115,6 +119,7 @@ def refusals(settings: Settings, registry: PluginRegistry) -> tuple[MaiError, ..
             for given in selection.options.items()
             if given[0] in registry.strategies()
         ),
+        *(partial(registry.strategy, name) for name in selection.weights),
         partial(registry.transfer, context.transfer, context.options.get(context.transfer)),
         *(
             partial(registry.probe, section.type, ProbeContext(name=name, options=section.options))

@@ -22,6 +22,7 @@ from mai_core.policy.speed import Machine, MeasuredSpeed
 from mai_core.policy.stability import StabilityRules, Switch, paid_switch
 from mai_core.runtime.breakers import Breakers
 from mai_core.runtime.catalog import Catalog
+from mai_core.runtime.learning import Learning
 from mai_core.runtime.monitor import Monitor
 from mai_core.runtime.observing import Observing
 from mai_core.runtime.pool import Pool
@@ -43,6 +44,7 @@ class Decider:
         strategies: StrategyRunner,
         store: Store,
         observing: Observing,
+        learning: Learning,
         limits: Limits,
         rules: StabilityRules,
         arbiter: str,
@@ -54,6 +56,7 @@ class Decider:
         self._strategies = strategies
         self._store = store
         self._observing = observing
+        self._learning = learning
         self._limits = limits
         self._rules = rules
         self._arbiter = arbiter
@@ -97,6 +100,7 @@ class Decider:
             learned=await self._observing.learned(),
             engines=self._observing.engines,
             read=self._pool.read(conversation) if conversation else {},
+            experts=await asyncio.to_thread(self._learning.experts),
         )
 
     async def kept_out(self) -> tuple[Rejection, ...]:

@@ -29,6 +29,7 @@ from mai_core.runtime.calibrating import Calibrating, Calibration
 from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.decider import Decider
 from mai_core.runtime.judging import Judging
+from mai_core.runtime.learning import Learning
 from mai_core.runtime.manager import ModelManager
 from mai_core.runtime.monitor import Monitor
 from mai_core.runtime.observing import Observing
@@ -87,6 +88,7 @@ class AsyncMai:
         )
         prompter = Prompter(parts.transfer, settings.context, store, sees=self._catalog.sees)
         rules = rules_of(settings)
+        learning = Learning(store, arbiter=settings.selection.arbiter, seconds_value=rules.seconds_value)
         decider = Decider(
             catalog=self._catalog,
             pool=self._pool,
@@ -94,6 +96,7 @@ class AsyncMai:
             strategies=parts.strategies,
             store=store,
             observing=observing,
+            learning=learning,
             limits=limits,
             rules=rules,
             arbiter=settings.selection.arbiter,
@@ -151,6 +154,7 @@ class AsyncMai:
             store=store,
             recorder=recorder,
             observing=observing,
+            learning=learning,
             judging=Judging(),
             instructions=settings.context.system_prompt,
             note=self._note,

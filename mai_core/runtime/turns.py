@@ -14,6 +14,7 @@ from mai_core.policy.models import Capability
 from mai_core.runtime.answering import Answer, Emit
 from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.judging import Judging
+from mai_core.runtime.learning import Learning
 from mai_core.runtime.manager import ModelManager
 from mai_core.runtime.observing import Observing
 from mai_core.runtime.pool import Pool
@@ -42,6 +43,7 @@ class Turns:
         store: Store,
         recorder: Recorder,
         observing: Observing,
+        learning: Learning,
         judging: Judging,
         instructions: str,
         note: Callable[[str], Awaitable[None]],
@@ -52,6 +54,7 @@ class Turns:
         self._store = store
         self._recorder = recorder
         self._observing = observing
+        self._learning = learning
         self._judging = judging
         self._instructions = instructions
         self._note = note
@@ -92,6 +95,7 @@ class Turns:
                 seconds=seconds,
             )
             await asyncio.to_thread(self._recorder.measured, reply)
+            await asyncio.to_thread(self._learning.answered, reply)
             await self._observe(written.model)
             self._recorder.tell(previous, reply)
             return reply
@@ -133,6 +137,8 @@ class Turns:
                 cancelled = isinstance(error, asyncio.CancelledError)
                 answer.stop = StopReason.CANCELLED if cancelled else StopReason.FAILED
             await asyncio.shield(asyncio.to_thread(self._recorder.keep, conversation, asked, answer))
+            if isinstance(error, MaiError):
+                await asyncio.to_thread(self._learning.failed, answer.decision)
             if isinstance(error, NothingFits) and Capability.VISION in features.capabilities:
                 raise nobody_sees(error, answer.decision, self._catalog.models) from error
             raise

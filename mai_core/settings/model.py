@@ -87,7 +87,8 @@ class SelectionSettings(Section):
 
     strategies: Names = ("tiered", "greedy-fit", "cost-aware")
     options: dict[str, dict[str, Any]] = {}
-    arbiter: Literal["first", "vote"] = "vote"
+    arbiter: Literal["first", "vote", "weighted", "exp4"] = "vote"
+    weights: dict[str, Annotated[float, Field(gt=0.0)]] = {}
     budget_ms: Annotated[float, Field(gt=0.0)] = 50.0
 
 

@@ -80,6 +80,7 @@ BASELINES: Mapping[str, str] = {
     "largest": "always the largest model that fits",
     "blind": "the largest model, whatever other programs hold: without the core's guard",
     "restless": "greedy-fit without stability: every turn anew",
+    "exp4": "the arbiter that follows one strategy at a time, and learns from outcomes which",
     "follower": "whichever strategy did best lately, learnt from outcomes",
 }
 """Who comes with the simulator, beside every registered strategy and ``mai``: all that the settings name, together."""

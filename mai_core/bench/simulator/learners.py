@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
 
+from mai_core.policy.experts import Experts
 from mai_core.policy.selection import Ballot, SelectionRequest
 
-__all__ = ["LEARNERS", "Follower", "Learner"]
+__all__ = ["LEARNERS", "Exp4", "Follower", "Learner"]
 
 
 class Learner(Protocol):
@@ -72,5 +73,26 @@ class Follower:
         return (total + 1.0) / (count + 1.0)
 
 
-LEARNERS: Mapping[str, Callable[[int], Learner]] = MappingProxyType({"follower": Follower})
+@dataclass(slots=True, eq=False)
+class Exp4:
+    """The arbiter of that name, as a person's own turns are decided by it."""
+
+    seed: int
+    experts: Experts = field(init=False)
+    _draw: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._draw = random.Random(self.seed)
+        self.experts = Experts(chance=self._draw.random())
+
+    def weighed(self, request: SelectionRequest, ballots: Sequence[Ballot]) -> Sequence[Ballot]:
+        """All for the one that is followed in this block."""
+        return self.experts.weighed(ballots)
+
+    def learn(self, ballots: Sequence[Ballot], served: str, reward: float) -> None:
+        """What the one that was followed came to."""
+        self.experts = self.experts.after(ballots, 1.0 - reward, chance=self._draw.random())
+
+
+LEARNERS: Mapping[str, Callable[[int], Learner]] = MappingProxyType({"exp4": Exp4, "follower": Follower})
 """By the name of the contestant, made from a seed."""
