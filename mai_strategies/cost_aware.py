@@ -25,6 +25,9 @@ class CostAware:
     """
 
     name: ClassVar[str] = "cost-aware"
+    claims: ClassVar[frozenset[str]] = frozenset(
+        {"cost-is-heeded", "health-is-heeded", "quality-is-heeded", "the-size-of-a-byte-is-irrelevant"}
+    )
     unit: Unit = "cost"
     target: float = 0.5
     typical: float = 0.0

@@ -28,6 +28,16 @@ class GreedyFit:
     """
 
     name: ClassVar[str] = "greedy-fit"
+    claims: ClassVar[frozenset[str]] = frozenset(
+        {
+            "health-is-heeded",
+            "quality-is-heeded",
+            "slowness-is-heeded",
+            "the-last-rung-is-heeded",
+            "the-currency-is-irrelevant",
+            "the-size-of-a-byte-is-irrelevant",
+        }
+    )
     reading_speed: float = 5.0
 
     def propose(self, request: SelectionRequest) -> Sequence[Proposal]:

@@ -27,6 +27,16 @@ class Tiered:
     """
 
     name: ClassVar[str] = "tiered"
+    claims: ClassVar[frozenset[str]] = frozenset(
+        {
+            "harder-tasks-get-larger-models",
+            "health-is-heeded",
+            "quality-is-heeded",
+            "the-last-rung-is-heeded",
+            "the-currency-is-irrelevant",
+            "the-size-of-a-byte-is-irrelevant",
+        }
+    )
     small: float = 0.20
     medium: float = 0.50
     large: float = 0.75

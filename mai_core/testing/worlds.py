@@ -7,6 +7,7 @@ sum of its parts, nobody has more memory free than there is.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
@@ -30,15 +31,17 @@ from mai_core.policy.selection import Candidate, Rung, SelectionRequest
 __all__ = [
     "architectures",
     "candidates",
+    "cheaper",
     "conversations",
     "count_words",
     "dominated",
     "features",
-    "footprints",
     "hosts",
+    "kept_in_memory",
     "keys",
     "plans",
     "profiles",
+    "quicker",
     "readings",
     "requests",
     "shares",
@@ -47,23 +50,31 @@ __all__ = [
 ]
 
 GIB = 2**30
+_DURATIONS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 45.0, 60.0, 120.0, 300.0, 600.0, 2000.0, 5000.0)
+PRICE_JOULE = 0.30 / 3.6e6
+PRICE_SECOND = 1.0 / 3600.0
+"""What electricity and waiting cost by the default settings."""
 
 
+@cache
 def keys() -> SearchStrategy[str]:
     """Keys of models, as short as can be told apart."""
     return st.text("abcxyz0123-", min_size=1, max_size=4)
 
 
-def shares() -> SearchStrategy[float]:
-    """Numbers from 0 to 1, both included."""
-    return st.floats(0.0, 1.0, allow_nan=False, width=32)
+@cache
+def shares(least: float = 0.0) -> SearchStrategy[float]:
+    """Numbers to 1, both ends included, in steps of a twentieth: quickly drawn and easily read."""
+    return st.sampled_from([n / 20 for n in sorted(range(round(20 * least), 21), key=abs)])
 
 
+@cache
 def seconds(most: float = 600.0) -> SearchStrategy[float]:
-    """Durations, from nothing."""
-    return st.floats(0.0, most, allow_nan=False, width=32)
+    """Durations, from nothing, on a scale of about doublings."""
+    return st.sampled_from([n for n in _DURATIONS if n <= most])
 
 
+@cache
 def plans() -> SearchStrategy[LoadPlan]:
     """Ways to load a model."""
     return st.builds(
@@ -74,16 +85,7 @@ def plans() -> SearchStrategy[LoadPlan]:
     )
 
 
-def footprints() -> SearchStrategy[Footprint]:
-    """Bytes in main memory, sometimes on a device too."""
-    return st.builds(
-        Footprint,
-        anonymous=st.integers(0, 64 * GIB),
-        file_backed=st.integers(0, 64 * GIB),
-        devices=st.dictionaries(st.sampled_from(["cuda0", "cuda1"]), st.integers(0, 48 * GIB), max_size=2),
-    )
-
-
+@cache
 def features() -> SearchStrategy[TaskFeatures]:
     """What turns ask for."""
     return st.builds(
@@ -97,31 +99,58 @@ def features() -> SearchStrategy[TaskFeatures]:
     )
 
 
+# Strategies are made once: Hypothesis examines each anew, which takes longer than drawing from it.
+_ONE_IN_SIX = st.integers(0, 5)
+_LOADING = st.sampled_from([1.0, 0.1, 0.4, 2.0, 4.0, 10.0, 30.0, 120.0])
+_WRITING = st.sampled_from([10.0, 0.5, 1.0, 2.0, 5.0, 20.0, 40.0, 80.0, 160.0, 500.0])
+_REPLY = st.integers(1, 1024)
+_PRICE = st.sampled_from([0.0, 0.0001, 0.001, 0.003, 0.01, 0.1, 1.0])
+_SPARE = shares(-0.5)
+_BACKENDS = st.sampled_from(["embedded", "other"])
+_TIERS = st.sampled_from(Tier)
+_RUNGS = st.sampled_from(Rung)
+_CALM = st.sampled_from([0.0, 10.0, 299.0, 301.0, float("inf")])
+
+
+# One draw for what strategies seldom look at: a draw is what generating takes time for.
+_PLANS = st.sampled_from([LoadPlan(context=n) for n in (4096, 512, 1024, 2048, 8192, 32768)])
+_TAKEN = st.sampled_from([(1, 0), (0, 0), (0, 2), (1, 4), (2, 40), (1, 0, 6), (1, 4, 20), (1, 4, 20, 20)]).map(
+    lambda sizes: Footprint(
+        sizes[0] * GIB, sizes[1] * GIB, {f"cuda{n}": size * GIB for n, size in enumerate(sizes[2:])}
+    )
+)
+
+
 @st.composite
 def candidates(draw: DrawFn, key: str = "") -> Candidate:
-    """A model that can run, with coherent times; of that key when one is given."""
-    loaded = draw(st.booleans())
-    remote = not loaded and draw(st.integers(0, 5)) == 0
-    load = 0.0 if loaded or remote else draw(st.floats(0.0625, 120.0, width=32))
+    """A model that can run, with coherent times and costs; of that key when one is given. Some are all one can wish."""
+    sort = draw(_ONE_IN_SIX)
+    ideal = sort == 5
+    loaded = ideal or draw(st.booleans())
+    remote = not loaded and sort == 4
+    load = 0.0 if loaded or remote else draw(_LOADING)
     prefill = draw(seconds(60.0))
-    speed = draw(st.floats(0.5, 500.0, width=32))
-    wait = load + prefill + draw(st.integers(1, 1024)) / speed
+    speed = draw(_WRITING)
+    wait = load + prefill + draw(_REPLY) / speed
+    energy = 0.0 if remote else draw(seconds(5000.0))
+    money = draw(_PRICE) if remote else energy * PRICE_JOULE
     return Candidate(
         key=key or draw(keys()),
-        backend=draw(st.sampled_from(["embedded", "other"])),
-        tier=draw(st.sampled_from(Tier)),
-        plan=draw(plans()),
-        footprint=Footprint() if remote else draw(footprints()),
-        rung=draw(st.sampled_from(Rung)),
-        quality=draw(shares()),
+        backend=draw(_BACKENDS),
+        tier=draw(_TIERS),
+        plan=draw(_PLANS),
+        footprint=Footprint() if remote else draw(_TAKEN),
+        rung=draw(_RUNGS),
+        quality=1.0 if ideal else draw(shares()),
         load_seconds=load,
         prefill_seconds=prefill,
         tokens_per_second=speed,
         wait_seconds=wait,
-        energy_joules=0.0 if remote else draw(seconds(5000.0)),
-        money=draw(st.floats(0.0, 1.0, width=32)) if remote else 0.0,
-        health=draw(shares()),
-        spare=draw(st.floats(-0.5, 1.0, width=32)),
+        energy_joules=energy,
+        money=money,
+        cost=money + wait * PRICE_SECOND,
+        health=1.0 if ideal else draw(shares()),
+        spare=1.0 if ideal else draw(_SPARE),
         is_loaded=loaded,
         is_remote=remote,
     )
@@ -139,23 +168,70 @@ def dominated(candidate: Candidate, key: str) -> Candidate:
         wait_seconds=candidate.wait_seconds * 1.1 + 1.5,
         energy_joules=candidate.energy_joules * 1.1 + 1.0,
         money=candidate.money * 1.1,
+        cost=candidate.cost * 1.1 + 1.5 * PRICE_SECOND,
         health=candidate.health * 0.9,
         spare=candidate.spare - 0.05,
         is_loaded=False,
     )
 
 
+def cheaper(candidate: Candidate, factor: float) -> Candidate:
+    """The same model with its energy and money times ``factor``."""
+    money = candidate.money * factor
+    return replace(
+        candidate,
+        energy_joules=candidate.energy_joules * factor,
+        money=money,
+        cost=max(0.0, candidate.cost - candidate.money + money),
+    )
+
+
+def quicker(candidate: Candidate, factor: float) -> Candidate:
+    """The same model with everything it does taking ``factor`` of the time, above 0."""
+    return _waiting(
+        replace(
+            candidate,
+            load_seconds=candidate.load_seconds * factor,
+            prefill_seconds=candidate.prefill_seconds * factor,
+            tokens_per_second=candidate.tokens_per_second / factor,
+        ),
+        candidate.wait_seconds * factor,
+    )
+
+
+def kept_in_memory(candidate: Candidate) -> Candidate:
+    """The same model, loaded by now."""
+    return _waiting(
+        replace(candidate, load_seconds=0.0, is_loaded=True),
+        max(0.0, candidate.wait_seconds - candidate.load_seconds),
+    )
+
+
+def _waiting(candidate: Candidate, wait: float) -> Candidate:
+    """The candidate with that many seconds of waiting, and what is saved by it."""
+    cost = max(0.0, candidate.cost - (candidate.wait_seconds - wait) * PRICE_SECOND)
+    return replace(candidate, wait_seconds=wait, cost=cost)
+
+
 @st.composite
 def requests(draw: DrawFn, *, least: int = 0, most: int = 4) -> SelectionRequest:
     """A turn with ``least`` to ``most`` candidates; the model of the last turn may be gone, or there was none."""
-    names = draw(st.lists(keys(), min_size=least, max_size=most, unique=True))
+    names = draw(_names(least, most))
     current = draw(st.sampled_from([None, "gone", *names]))
     return SelectionRequest(
         features=draw(features()),
-        candidates=tuple(draw(candidates(key=name)) for name in names),
+        candidates=tuple([replace(draw(_ANYBODY), key=name) for name in names]),
         current=current,
-        calm_seconds=draw(st.sampled_from([0.0, 10.0, 299.0, 301.0, float("inf")])),
+        calm_seconds=draw(_CALM),
     )
+
+
+@cache
+def _names(least: int, most: int) -> SearchStrategy[list[str]]:
+    return st.lists(keys(), min_size=least, max_size=most, unique=True)
+
+
+_ANYBODY = candidates(key="anybody")
 
 
 @st.composite

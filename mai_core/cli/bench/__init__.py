@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mai_core.cli.bench.check import check
 from mai_core.cli.bench.footprint import footprint
 from mai_core.cli.bench.replay import replay
 from mai_core.cli.bench.simulate import simulate
@@ -17,6 +18,7 @@ def bench() -> None:
     """Measure how good Mai's own judgement is, on this machine and on simulated ones."""
 
 
+app.command()(check)
 app.command()(footprint)
 app.command()(replay)
 app.command()(simulate)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import socket
 import time
@@ -23,20 +22,17 @@ from mai_core.plugin.interfaces import (
     GenerationEvent,
     ProbeContext,
     ResourceProbe,
-    SelectionStrategy,
 )
 from mai_core.policy.context import Receipt, TransferPlan, TransferRequest
 from mai_core.policy.messages import GenerationOptions, Message, ReplyEnd
 from mai_core.policy.models import LoadedModel
 from mai_core.policy.resources import Cpu, HostReading, MemoryPool, PoolKind
-from mai_core.policy.selection import Proposal, SelectionRequest
 from mai_core.testing import (
     BackendConformance,
     FakeBackend,
     FakeModel,
     FakeProbe,
     ProbeConformance,
-    StrategyConformance,
     TransferConformance,
 )
 from mai_core.testing.conformance import laws
@@ -47,14 +43,6 @@ def unshrunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """That a law is broken is all that matters here, not by which smallest example."""
     monkeypatch.setattr(laws, "PHASES", (Phase.generate,))
     monkeypatch.setattr(laws, "EXAMPLES", 1000)
-
-
-@dataclass(frozen=True)
-class Careful:
-    name: ClassVar[str] = "careful"
-
-    def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
-        return [Proposal(c.key, c.quality * c.health, "quality by health") for c in request.candidates]
 
 
 @dataclass(frozen=True)
@@ -82,11 +70,6 @@ class Plain:
         )
 
 
-class TestStrategySuite(StrategyConformance):
-    def make(self) -> SelectionStrategy:
-        return Careful()
-
-
 class TestTransferSuite(TransferConformance):
     def make(self) -> ContextTransfer:
         return Plain()
@@ -111,87 +94,6 @@ class TestBackendSuite(BackendConformance):
     async def crash(self, backend: Backend, loaded: LoadedModel) -> None:
         assert isinstance(backend, FakeBackend)
         backend.crash(loaded.instance)
-
-
-class Foreign(Careful):
-    def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
-        return [Proposal("nobody", 0.5, "why not")]
-
-
-class NotANumber(Careful):
-    def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
-        return [Proposal(c.key, math.nan, "why not") for c in request.candidates]
-
-
-class Silent(Careful):
-    def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
-        return [Proposal(c.key, c.quality) for c in request.candidates]
-
-
-class Moody(Careful):
-    def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
-        return [Proposal(c.key, random.random(), "a mood") for c in request.candidates]
-
-
-class Elephant(Careful):
-    turns: ClassVar[dict[int, int]] = {}
-
-    def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
-        seen = self.turns[id(self)] = self.turns.get(id(self), 0) + 1
-        return [Proposal(c.key, c.quality / seen, "I remember") for c in request.candidates]
-
-
-class FirstComes(Careful):
-    def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
-        return [Proposal(c.key, 1 / (i + 1), f"place {i}") for i, c in enumerate(request.candidates)]
-
-
-class Alphabetical(Careful):
-    def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
-        return [Proposal(c.key, 1 / ord(c.key[0]), "by name") for c in request.candidates]
-
-
-class Relative(Careful):
-    def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
-        best = max((c.quality for c in request.candidates), default=1.0) or 1.0
-        return [Proposal(c.key, c.quality / best, "beside the best") for c in request.candidates]
-
-
-class Perverse(Careful):
-    def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
-        return [Proposal(c.key, 1.0 - c.quality * c.health, "the worse the better") for c in request.candidates]
-
-
-class Vandal(Careful):
-    def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
-        for c in request.candidates:
-            c.footprint.devices["cuda0"] = -1  # type: ignore[index]
-        return super().propose(request)
-
-
-@pytest.mark.parametrize(
-    ("strategy", "law"),
-    [
-        (Foreign, "answers_are_valid_ballots"),
-        (NotANumber, "answers_are_valid_ballots"),
-        (Silent, "gives_reasons"),
-        (Moody, "is_deterministic"),
-        (Elephant, "remembers_nothing"),
-        (FirstComes, "order_of_candidates_is_irrelevant"),
-        (Alphabetical, "names_of_models_are_irrelevant"),
-        (Relative, "scores_do_not_depend_on_the_other_candidates"),
-        (Perverse, "a_dominated_candidate_changes_nothing"),
-        (Vandal, "changes_nothing_it_is_given"),
-    ],
-)
-@pytest.mark.usefixtures("unshrunk")
-def test_the_strategy_suite_catches(strategy: type[SelectionStrategy], law: str) -> None:
-    class Suite(StrategyConformance):
-        def make(self) -> SelectionStrategy:
-            return strategy()
-
-    with pytest.raises(AssertionError):
-        getattr(Suite(), f"test_{law}")()
 
 
 class Greedy(Plain):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from mai_loyal import Loyal
 
-from mai_core.plugin.interfaces import SelectionStrategy
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.models import LoadPlan
 from mai_core.policy.selection import Candidate, SelectionRequest
-from mai_core.testing import StrategyConformance
+from mai_core.testing import StrategyLaws
 
 
-class TestLoyal(StrategyConformance):
-    def make(self) -> SelectionStrategy:
-        return Loyal()
+class TestLoyal(StrategyLaws):
+    strategy = Loyal()
 
 
 def test_what_is_loaded_wins_unless_another_is_much_better() -> None:

@@ -6,13 +6,15 @@ import pytest
 
 from mai_core.plugin.interfaces import SelectionStrategy
 from mai_core.plugin.registry import PluginRegistry
-from mai_core.testing import StrategyConformance
+from mai_core.testing import StrategyLaws
 
 REGISTRY = PluginRegistry.discover()
 
 
 @pytest.mark.parametrize("name", sorted(REGISTRY.strategies()), scope="class")
-class TestRegisteredStrategies(StrategyConformance):
+class TestRegisteredStrategies(StrategyLaws):
+    examples = 30
+
     @pytest.fixture(autouse=True)
     def _chosen(self, name: str) -> None:
         self.name = name
