@@ -25,6 +25,11 @@ ABILITY_ERROR, KIND_ERROR = 0.30, 0.30
 """Spread of a model's ability over what the catalogue says, in logits: over all kinds of task, and in each."""
 
 WORSE, BETTER = 2.0, 1.5
+"""Logits by which two models change, where something changes."""
+
+ORDINARY, ORDINARY_CONTEXT, GPU_SHARE, SECOND = (200, 250), 8192, 0.8, 0.005
+"""An ordinary turn: tokens read and written, in a window; what a GPU has room for; and what a second of it costs."""
+
 CONDENSED_LOSES, COARSE_CACHE_LOSES = 0.4, 0.03
 """Logits lost by who sees none of the conversation, and with a cache of 8 bits."""
 
@@ -69,6 +74,15 @@ class Truth:
         """Seconds a token takes longer when so many bytes of mapped weights do not stay in memory."""
         return missing * active_share(self.models[model]) / self.machine.disk
 
+    def worth(self, model: int) -> float:
+        """What an ordinary answer of it is worth early on, in good answers: its quality, less the waiting."""
+        profile, machine = self.models[model], self.machine
+        own = sum(gpu.total * (1.0 - gpu.kept) for gpu in machine.gpus)
+        plan = LoadPlan(context=ORDINARY_CONTEXT, gpu_layers=-1 if profile.size_bytes < GPU_SHARE * own else 0)
+        speed, abilities = self.speed(model, plan, machine.cores), self.hidden[model].early.values()
+        seconds = ORDINARY[0] / speed.prompt_tps + ORDINARY[1] / speed.generation_tps
+        return sum(map(sigmoid, abilities)) / len(abilities) - SECOND * seconds
+
     def quality(
         self,
         model: int,
@@ -92,7 +106,7 @@ class Truth:
 
 
 def draw_truth(machine: MachineSpec, models: Sequence[ModelProfile], draw: random.Random, *, changes: bool) -> Truth:
-    """A world: with ``changes`` the ablest model turns bad later on, and one of the weaker ones good."""
+    """A world: with ``changes`` the model most worth having turns bad later on, and one of the lesser ones good."""
     hidden = []
     for profile in models:
         gauss = draw.gauss
@@ -106,7 +120,8 @@ def draw_truth(machine: MachineSpec, models: Sequence[ModelProfile], draw: rando
         memory, reading, writing = (math.exp(gauss(0.0, spread)) for spread in (MEMORY_ERROR, SPEED_ERROR, SPEED_ERROR))
         hidden.append(Hidden(memory, reading, writing, early, early))
     if changes and len(hidden) > 1:
-        order = sorted(range(len(hidden)), key=lambda i: sum(hidden[i].early.values()))
+        early = Truth(machine, tuple(models), tuple(hidden))
+        order = sorted(range(len(hidden)), key=early.worth)
         for place, change in ((order[-1], -WORSE), (order[len(order) // 2 - 1], BETTER)):
             own = hidden[place]
             late = {kind: ability + change for kind, ability in own.early.items()}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mai_core.cli.invocation import Invocation, run
-from mai_core.cli.output import print_json, print_table, seconds, size
+from mai_core.cli.output import note, print_json, print_table, seconds, size
 from mai_core.cli.tables import table
 from mai_core.cli.waiting import Waiting
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mai_core.policy.models import ModelProfile
 
 __all__ = ["validated"]
+
+BUSY = 0.3
+"""Of the cores, by the load of the last minute, before anything is measured."""
 
 
 def validated(invocation: Invocation, files: Sequence[Path], *, as_json: bool) -> None:
@@ -38,6 +41,8 @@ def validated(invocation: Invocation, files: Sequence[Path], *, as_json: bool) -
                     await backend.close()
         return compared([model for _, model in models], session, cores=cores)
 
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY * (os.cpu_count() or 1):
+        note("Other work keeps this machine busy: what is measured now says as much about that.", style="yellow")
     found = run(main)
     if as_json:
         print_json({"threads": cores, "turns": found.turns, "memory": found.memory, "errors": found.quantities()})
