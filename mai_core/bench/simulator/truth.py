@@ -120,8 +120,8 @@ def draw_truth(machine: MachineSpec, models: Sequence[ModelProfile], draw: rando
         memory, reading, writing = (math.exp(gauss(0.0, spread)) for spread in (MEMORY_ERROR, SPEED_ERROR, SPEED_ERROR))
         hidden.append(Hidden(memory, reading, writing, early, early))
     if changes and len(hidden) > 1:
-        early = Truth(machine, tuple(models), tuple(hidden))
-        order = sorted(range(len(hidden)), key=early.worth)
+        before = Truth(machine, tuple(models), tuple(hidden))
+        order = sorted(range(len(hidden)), key=before.worth)
         for place, change in ((order[-1], -WORSE), (order[len(order) // 2 - 1], BETTER)):
             own = hidden[place]
             late = {kind: ability + change for kind, ability in own.early.items()}
