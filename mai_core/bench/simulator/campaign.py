@@ -63,7 +63,7 @@ class Campaign:
     def digest(self) -> str:
         """Tells apart what comes out differently; which cells there are does not matter."""
         said = asdict(self) | {"cells": None, "remembers": None, "version": VERSION}
-        return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(said, sort_keys=True, default=_plain).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +171,11 @@ def _run_in_process(cell: Cell) -> Outcome:
     assert _prepared is not None
     campaign, registry = _prepared
     return run_cell(campaign, cell, registry)
+
+
+def _plain(value: object) -> object:
+    """What JSON does not know, the same in every process: the order of a set is not."""
+    return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
 
 
 def _limits(campaign: Campaign, cell: Cell) -> Limits:

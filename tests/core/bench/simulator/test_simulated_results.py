@@ -68,9 +68,9 @@ def test_a_campaign_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None
         chosen = ["--machine", "laptop-8gb,server", "--turns", "150", "--seeds", "4", "--jobs", "1", "--json"]
         return [sys.executable, "-m", "mai_core", "bench", "simulate", "tiered", *chosen, "--resume", str(file)]
 
-    environment = {**os.environ, "MAI_HOME": str(tmp_path / "home")}
+    environments = [{**os.environ, "MAI_HOME": str(tmp_path / "home"), "PYTHONHASHSEED": seed} for seed in "123"]
     kept = tmp_path / "kept.jsonl"
-    killed = subprocess.Popen(command(kept), env=environment, stdout=subprocess.DEVNULL)
+    killed = subprocess.Popen(command(kept), env=environments[0], stdout=subprocess.DEVNULL)
     end = time.monotonic() + 60.0
     while not (kept.exists() and kept.read_text().count("\n") >= 2):
         assert killed.poll() is None
@@ -80,8 +80,8 @@ def test_a_campaign_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None
     killed.wait()
     before = kept.read_text().splitlines()
     assert 2 <= len(before) < 8
-    again = subprocess.run(command(kept), env=environment, capture_output=True, check=True)
-    fresh = subprocess.run(command(tmp_path / "other.jsonl"), env=environment, capture_output=True, check=True)
+    again = subprocess.run(command(kept), env=environments[1], capture_output=True, check=True)
+    fresh = subprocess.run(command(tmp_path / "other.jsonl"), env=environments[2], capture_output=True, check=True)
     assert again.stdout == fresh.stdout
     after = kept.read_text().splitlines()
     assert after[: len(before) - 1] == before[:-1], "what was done is not done again"
