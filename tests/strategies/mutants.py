@@ -18,7 +18,7 @@ from mai_core.testing.laws import LAWS, Outcome, Verdict, try_law
 
 __all__ = ["MUTANTS", "Mutant", "verdict_on"]
 
-HOMES = {"cost-aware": "CostAware", "greedy-fit": "GreedyFit", "tiered": "Tiered"}
+HOMES = {"cost-aware": "CostAware", "greedy-fit": "GreedyFit", "tiered": "Tiered", "value": "Value"}
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,9 @@ MUTANTS = (
         "cost / (max(price_of(o) for o in request.candidates) or 1.0))",
         "scores-are-absolute",
     ),
+    Mutant("value", "takes costs for gains", "c.health - c.cost", "c.health + c.cost", "cost-is-heeded"),
+    Mutant("value", "forgets the cost", "2.0 - gain", "2.0 - c.quality * c.health", "cost-is-heeded"),
+    Mutant("value", "forgets health", "c.quality * c.health - c.cost", "c.quality - c.cost", "health-is-heeded"),
 )
 
 

@@ -12,6 +12,7 @@ from mai_core.policy.selection import Candidate, Rung, SelectionRequest
 from mai_strategies.cost_aware import CostAware
 from mai_strategies.greedy_fit import GreedyFit
 from mai_strategies.tiered import Tiered
+from mai_strategies.value import Value
 
 
 def candidate(key: str, **facts: Any) -> Candidate:
@@ -111,3 +112,17 @@ def test_cost_aware_listens_to_its_options() -> None:
 def test_every_candidate_gets_a_reason(strategy: Any) -> None:
     request = SelectionRequest(features=TaskFeatures(), candidates=(candidate("a"), candidate("b", quality=0.9)))
     assert [(p.key, bool(p.reason)) for p in strategy.propose(request)] == [("a", True), ("b", True)]
+
+
+def test_value_pays_for_quality_what_it_is_worth_and_no_more() -> None:
+    pair = (candidate("cheap", quality=0.5, cost=0.01), candidate("dear", quality=0.7, cost=0.03))
+    frugal, generous = scores(Value(worth=0.09), *pair), scores(Value(worth=0.11), *pair)
+    assert frugal["cheap"] > frugal["dear"], "a fifth more good answers is not worth 0.02"
+    assert generous["dear"] > generous["cheap"]
+
+
+def test_value_spends_nothing_more_on_what_nobody_can_do() -> None:
+    pair = (candidate("cheap", quality=0.02, cost=0.01), candidate("dear", quality=0.03, cost=0.03))
+    found = scores(Value(), *pair)
+    assert found["cheap"] > found["dear"]
+    assert scores(CostAware(), *pair)["dear"] > scores(CostAware(), *pair)["cheap"], "as cost-aware does"
