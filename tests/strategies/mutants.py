@@ -143,7 +143,7 @@ MUTANTS = (
         "cost / (max(price_of(o) for o in request.candidates) or 1.0))",
         "scores-are-absolute",
     ),
-    Mutant("value", "takes costs for gains", "c.health - c.cost", "c.health + c.cost", "cost-is-heeded"),
+    Mutant("value", "takes costs for gains", "c.health - c.cost", "c.health + c.cost", "scores-are-utilities"),
     Mutant("value", "forgets the cost", "2.0 - gain", "2.0 - c.quality * c.health", "cost-is-heeded"),
     Mutant("value", "forgets health", "c.quality * c.health - c.cost", "c.quality - c.cost", "health-is-heeded"),
 )
