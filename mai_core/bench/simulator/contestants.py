@@ -11,6 +11,7 @@ from mai_core.errors import PluginError
 from mai_core.plugin.ballots import collect_ballots
 from mai_core.plugin.interfaces import SelectionStrategy
 from mai_core.plugin.registry import PluginRegistry
+from mai_core.policy.arbitration import ARBITERS
 from mai_core.policy.decision import Vote
 from mai_core.policy.selection import Proposal, SelectionRequest
 from mai_core.policy.stability import StabilityRules
@@ -101,7 +102,8 @@ def contestant(
         return Contestant(name=name, strategies=chosen, arbiter=arbiter, rules=rules)
     if name in LEARNERS:
         experts = tuple((each, options.get(each, {})) for each in together)
-        return Contestant(name=name, strategies=experts, learner=name, rules=rules)
+        order = name if name in ARBITERS else "vote"
+        return Contestant(name=name, strategies=experts, arbiter=order, learner=name, rules=rules)
     if name == "blind":
         return Contestant(name=name, strategies=(("largest", {}),), rules=rules, blind=True)
     if name == "restless":

@@ -12,7 +12,9 @@ from statistics import mean
 from mai_core.bench.simulator.campaign import Campaign, Cell, Outcome
 from mai_core.bench.simulator.comparing import paired
 from mai_core.bench.simulator.contestants import Contestant
+from mai_core.bench.simulator.inventory import LARGEST, SMALLEST
 from mai_core.bench.simulator.results import METRICS, Group, Standing, results
+from mai_core.policy.experts import regret_bound
 
 __all__ = ["Claim", "cheapest_that_suffices", "keeps_up", "nobody_runs_out_of_memory", "proofs"]
 
@@ -28,6 +30,9 @@ TRYING = 0.05
 UNGUARDED = "blind"
 GUARDED = ("smallest", "largest", "restless")
 COST_AWARE = "cost-aware"
+LEARNER = "exp4"
+LEARNING_TURNS = 1000
+"""Who learns is judged on days no shorter than this: half of them lie behind the change."""
 
 Runner = Callable[[Campaign], Sequence[Outcome]]
 Maker = Callable[[str], Contestant]
@@ -58,7 +63,17 @@ def proofs(
     if COST_AWARE in names:
         campaign = replace(plain, contestants=guarded, cells=usual)
         claims.append(cheapest_that_suffices(campaign, run(campaign), target))
+    experts = [name for name, _ in made(LEARNER).strategies]
+    learning = tuple(made(name) for name in (LEARNER, *experts))
+    changing = tuple(Cell(m, CHANGING, s) for m in machines for s in seeds)
+    campaign = replace(plain, contestants=learning, cells=changing, turns=max(plain.turns, LEARNING_TURNS))
+    claims.append(keeps_up(campaign, run(campaign), LEARNER, experts, lambda turns: _bound(turns, len(experts))))
     return claims
+
+
+def _bound(turns: int, experts: int) -> float:
+    """How much more than the best single expert may be lost, with any of the models a machine has."""
+    return regret_bound(turns, experts, SMALLEST + LARGEST)
 
 
 def nobody_runs_out_of_memory(outcomes: Sequence[Outcome]) -> Claim:

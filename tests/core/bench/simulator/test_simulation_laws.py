@@ -31,7 +31,7 @@ def test_what_is_remembered_decides_as_what_is_decided_anew(
     campaign_of: Campaigns, registry: PluginRegistry, machine: str
 ) -> None:
     cells = f"{machine}/{HARD}/3 {machine}/several-users/3 {machine}/long-contexts/3"
-    campaign = campaign_of("mai cost-aware follower", cells, turns=10)
+    campaign = campaign_of("mai cost-aware exp4", cells, turns=10)
     remembered = list(run_cells(campaign, registry=registry))
     assert remembered == list(run_cells(replace(campaign, remembers=False), registry=registry))
 
