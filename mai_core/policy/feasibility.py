@@ -13,7 +13,7 @@ from mai_core.policy.ladder import rung_of
 from mai_core.policy.learning import Estimate
 from mai_core.policy.models import Footprint, KvType, LoadedModel, LoadPlan, ModelProfile
 from mai_core.policy.planning import Wants, lowest, plans
-from mai_core.policy.quality import expected_quality
+from mai_core.policy.quality import ability, answers_well
 from mai_core.policy.resources import Host, MemoryPool
 from mai_core.policy.room import headroom, room_for, spendable
 from mai_core.policy.selection import Candidate, Rejection, RejectionReason, Rung
@@ -255,6 +255,8 @@ def candidate_of(model: ModelProfile, fit: Fit, situation: Situation) -> Candida
     waiting = load + prefill + writing
     tokens_price = (model.price_in * features.prompt_tokens + model.price_out * features.reply_tokens) / 1e6
     money = tokens_price + energy / JOULES_PER_KWH * limits.price_kwh
+    known, shift = ability(model, features), situation.abilities.of(model.model or model.key, features.kind)
+    quality = answers_well(known + shift.value, features)
     return Candidate(
         key=model.key,
         model=model.model or model.key,
@@ -264,7 +266,9 @@ def candidate_of(model: ModelProfile, fit: Fit, situation: Situation) -> Candida
         plan=fit.plan,
         footprint=fit.footprint,
         rung=fit.rung,
-        quality=expected_quality(model, features),
+        quality=quality,
+        learnt=quality - answers_well(known, features) if shift.value else 0.0,
+        outcomes=shift.outcomes,
         load_seconds=load,
         prefill_seconds=prefill,
         tokens_per_second=speed.generation_tps * slowdown,

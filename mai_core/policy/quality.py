@@ -10,7 +10,15 @@ from mai_core.policy.models import UNKNOWN_PARAMETERS, ModelProfile
 from mai_core.policy.regression import sigmoid
 from mai_core.policy.tasks import SLOPE
 
-__all__ = ["expected_quality", "logit", "prior_quality", "quantisation_loss", "size_quality"]
+__all__ = [
+    "ability",
+    "answers_well",
+    "expected_quality",
+    "logit",
+    "prior_quality",
+    "quantisation_loss",
+    "size_quality",
+]
 
 # The line through the ``default`` of every chat model of the shipped catalogue, by least squares. So a model is not
 # thought better of for being unknown.
@@ -57,14 +65,26 @@ def _loss_of(quantisation: str) -> float:
     return next((loss for name, loss in _QUANTISATION_LOSS if spelled.startswith(name)), 0.0)
 
 
-def expected_quality(model: ModelProfile, features: TaskFeatures) -> float:
-    """Probability in (0, 1) of a good answer to this turn: ability at its kind of task against its difficulty.
+def ability(model: ModelProfile, features: TaskFeatures) -> float:
+    """How able a model is at this kind of task, in logits, by all that is known before anybody used it.
 
-    An item response model of two parameters (Birnbaum 1968), on a scale where medium difficulty, 0.5, and an average
-    discrimination leave the catalogue's figure as it is. A figure for the field outweighs that for the kind. Figures
-    are for weights of four bits and better; coarser ones lose.
+    A figure for the field outweighs that for the kind. Figures are for weights of four bits and better; coarser ones
+    lose.
     """
     rated = model.quality.get(features.field) if features.field else None
     rated = model.quality.get(features.kind, model.quality.get("default")) if rated is None else rated
-    base = prior_quality(model) if rated is None else rated - max(0.0, quantisation_loss(model) - FOUR_BITS_LOSE)
-    return sigmoid(features.discrimination * logit(base) - SLOPE * (features.difficulty - 0.5))
+    return logit(prior_quality(model) if rated is None else rated - max(0.0, quantisation_loss(model) - FOUR_BITS_LOSE))
+
+
+def answers_well(ability: float, features: TaskFeatures) -> float:
+    """Probability in (0, 1) that who is so able answers this turn well.
+
+    An item response model of two parameters (Birnbaum 1968), on a scale where medium difficulty, 0.5, and an average
+    discrimination leave the catalogue's figure as it is.
+    """
+    return sigmoid(features.discrimination * ability - SLOPE * (features.difficulty - 0.5))
+
+
+def expected_quality(model: ModelProfile, features: TaskFeatures, shift: float = 0.0) -> float:
+    """Probability in (0, 1) of a good answer to this turn; ``shift`` is what outcomes taught, see ``outcomes``."""
+    return answers_well(ability(model, features) + shift, features)

@@ -41,6 +41,7 @@ class Candidate:
 
     model               name shared by all placements of one model; a candidate is one placement
     quality             probability in [0, 1] that it answers this turn well
+    learnt              the part of it that this person's own outcomes made; ``outcomes`` of its kind of task count
     load_seconds        until it is ready; 0 when it is loaded and the loaded context suffices
     prefill_seconds     until it has read the conversation
     tokens_per_second   while it writes
@@ -64,6 +65,8 @@ class Candidate:
     footprint: Footprint = field(default_factory=Footprint)
     rung: Rung = Rung.FULL
     quality: float = 0.5
+    learnt: float = 0.0
+    outcomes: int = 0
     load_seconds: float = 0.0
     prefill_seconds: float = 0.0
     tokens_per_second: float = 1.0

@@ -10,6 +10,7 @@ from mai_core.policy.features import TaskFeatures
 from mai_core.policy.health import Breaker
 from mai_core.policy.learning import Corrections, Learned
 from mai_core.policy.models import LoadedModel, LoadPlan, ModelProfile, Promise
+from mai_core.policy.outcomes import Abilities
 from mai_core.policy.resources import ResourceSnapshot
 from mai_core.policy.speed import DEFAULT_MACHINE, Machine, MeasuredSpeed, Speed, expected_speed
 from mai_core.policy.stability import Switch
@@ -68,6 +69,7 @@ class Situation:
     learned    how far predictions of memory were off on this machine; ``engines`` tells the kind of each backend
     machines   what hosts can do, as models that ran there showed
     experts    what was learnt of the strategies, for the arbiter ``exp4``
+    abilities  what this person's own outcomes taught about how well models answer
     """
 
     models: tuple[ModelProfile, ...]
@@ -91,6 +93,7 @@ class Situation:
     engines: Mapping[str, str] = field(default_factory=dict)
     machines: Mapping[str, Machine] = field(default_factory=dict)
     experts: Experts | None = None
+    abilities: Abilities = field(default_factory=Abilities)
 
     def corrections(self, model: ModelProfile) -> Corrections:
         """What predictions of the memory ``model`` takes are to be corrected by."""
