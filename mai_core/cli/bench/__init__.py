@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mai_core.cli.bench.check import check
+from mai_core.cli.bench.compare import compare
 from mai_core.cli.bench.footprint import footprint
 from mai_core.cli.bench.replay import replay
 from mai_core.cli.bench.simulate import simulate
@@ -19,6 +20,7 @@ def bench() -> None:
 
 
 app.command()(check)
+app.command()(compare)
 app.command()(footprint)
 app.command()(replay)
 app.command()(simulate)

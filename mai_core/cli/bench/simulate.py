@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mai_core.plugin.registry import PluginRegistry
     from mai_core.settings.model import Settings
 
-__all__ = ["campaign_of", "contestant_of", "played", "simulate"]
+__all__ = ["campaign_of", "contestant_of", "meant", "played", "simulate"]
 
 ALL = "all"
 
@@ -95,14 +95,14 @@ def simulate(
         validated(invocation, validate, as_json=as_json)
         return
     size = QUICK if quick else FULL
-    machines = _meant(machine or (ALL if prove else size.machines), list(MACHINES), "--machine")
+    machines = meant(machine or (ALL if prove else size.machines), list(MACHINES), "--machine")
     seen = range(seed, seed + (seeds or size.seeds))
     if prove:
         from mai_core.cli.bench.proving import proved
 
         proved(invocation, registry, machines, turns or size.turns, seen, jobs or os.cpu_count() or 1, as_json=as_json)
         return
-    workloads = _meant(workload, list(WORKLOADS), "--workload")
+    workloads = meant(workload, list(WORKLOADS), "--workload")
     campaign = campaign_of(invocation, registry, names, machines, workloads, turns or size.turns, seen)
     started = time.perf_counter()
     found = results(campaign, outcomes := played(campaign, registry, jobs or os.cpu_count() or 1, resume))
@@ -176,7 +176,8 @@ def contestant_of(settings: Settings, registry: PluginRegistry, name: str) -> Co
     )
 
 
-def _meant(written: str, there: Sequence[str], option: str) -> Sequence[str]:
+def meant(written: str, there: Sequence[str], option: str) -> Sequence[str]:
+    """The names in a list with commas, or all there are. Raises ``typer.BadParameter``."""
     if written == ALL:
         return there
     meant = written.split(",")

@@ -1,0 +1,118 @@
+"""What a replay of recorded answers found, as a part of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mai_core.bench.replay.curves import hull, rising
+from mai_core.bench.replay.intervals import Interval
+from mai_core.bench.replay.result import HELD_OUT, OUT_OF_FOLD, Replayed, Standing
+from mai_core.bench.replay.result import Section as Held
+from mai_core.bench.report.comparison import Cell, Finding, Part, Row, Section, Table
+from mai_core.bench.report.figures import Axis, Figure, Kind, Series
+from mai_core.bench.report.metrics import Unit, written
+
+__all__ = ["replayed"]
+
+HUNDRED = 100.0
+COLUMNS = ("aiq", "accuracy", "over-hull", "over-means")
+HEADLINE = ("aiq", "over-hull")
+TITLES = {
+    OUT_OF_FOLD: "every prompt judged by what was learnt from others",
+    HELD_OUT: "every task judged by what was learnt from other tasks",
+}
+
+LIMITS = (
+    "Recorded answers say whether a model was right, not whether anybody liked it, and cost there is counted in the "
+    "table's own unit; nobody waits, and every model is at hand.",
+    "The models and tasks of a table are not those of your machine.",
+)
+
+
+def replayed(found: Replayed, places: Mapping[str, int], *, alone: bool = True) -> Part:
+    """A part of one table. ``places`` are those of all contestants; where it is not ``alone``, keys carry its name."""
+    at = "" if alone else f"@{found.table}"
+    main = found.section()
+    competing = {one.name: one for one in main.standings if not one.reference and one.name in places}
+    return Part(
+        figures={name: {f"{k}{at}": cell for k, cell in _figures(one).items()} for name, one in competing.items()},
+        headline=tuple(f"{key}{at}" for key in HEADLINE),
+        findings=tuple(_finding(found.table, one) for one in competing.values()),
+        sections=tuple(_section(found, held, places, number) for number, held in enumerate(found.sections)),
+        facts=(_fact(found),),
+        limits=LIMITS,
+    )
+
+
+def _figures(one: Standing) -> Mapping[str, Cell]:
+    told = {
+        "aiq": _cell(one.aiq),
+        "accuracy": _cell(one.accuracy) or (Cell(HUNDRED * one.top.accuracy) if one.top else None),
+        "over-hull": _cell(one.over_hull),
+        "over-means": _cell(one.over_means),
+    }
+    return {key: cell for key, cell in told.items() if cell}
+
+
+def _cell(found: Interval | None) -> Cell | None:
+    return None if found is None else Cell(*found.scaled(HUNDRED))
+
+
+def _finding(table: str, one: Standing) -> Finding:
+    if one.fault or one.over_hull is None:
+        return Finding(f"could not be measured, {one.fault or 'it has no figures'}.", f"{one.name} on {table}")
+    beside = [_beside(one.over_hull, "drawing blindly between single models")]
+    if one.over_means is not None:
+        beside.append(_beside(one.over_means, "choosing by the task's means"))
+    return Finding(f"{' and '.join(beside)}.", f"{one.name} on {table}")
+
+
+def _beside(found: Interval, what: str) -> str:
+    value, low, high = (written(Unit.POINTS, HUNDRED * bound, signed=True) for bound in found)
+    if not found.above_zero and not found.below_zero:
+        return f"not to be told from {what} ({value} points, {low} to {high})"
+    return f"{'better' if found.above_zero else 'worse'} than {what} by {value} points ({low} to {high})"
+
+
+def _section(found: Replayed, held: Held, places: Mapping[str, int], number: int) -> Section:
+    rows = [
+        Row(one.name, tuple(figures.get(key) for key in COLUMNS), reference=one.name not in places)
+        for one in held.standings
+        for figures in (_figures(one),)
+    ]
+    return Section(
+        f"Real answers: {found.table}",
+        f"{TITLES.get(held.name, held.name).capitalize()}. Cost: {found.unit}.",
+        figures=(_curves(found, held, places, number),),
+        tables=(Table(COLUMNS, tuple(rows)),),
+    )
+
+
+def _curves(found: Replayed, held: Held, places: Mapping[str, int], number: int) -> Figure:
+    series = [Series(one.name, _points(one), places.get(one.name)) for one in held.standings if one.points]
+    return Figure(
+        key=f"accuracy-over-cost-{found.table}" + (f"-{number + 1}" if number else ""),
+        title=f"Accuracy over cost, {found.table}",
+        caption="How often answers are right for what they cost. Higher and further left is better; the line named "
+        "hull is what drawing blindly between single models reaches, and the oracle knows every answer beforehand.",
+        kind=Kind.LINES,
+        x=Axis("mean cost of an answer", log=all(cost > 0.0 for one in series for cost, _ in one.points)),
+        y=Axis("right answers, %"),
+        series=tuple(series),
+    )
+
+
+def _points(one: Standing) -> tuple[tuple[float, float], ...]:
+    """The curve of a contestant; of single models their hull."""
+    curve = hull(one.points) if one.name == "hull" else rising(one.points)
+    return tuple((point.cost, HUNDRED * point.accuracy) for point in curve)
+
+
+def _fact(found: Replayed) -> tuple[str, str]:
+    tasks = f" of {found.tasks:,} tasks" if found.tasks else ""
+    fits = f"; only what fits {found.machine}" if found.machine else ""
+    held = f"{found.folds} parts held out in turn, {found.rounds:,} resamples"
+    return (
+        f"Real answers, {found.table}",
+        f"{found.prompts:,} prompts{tasks}, {len(found.models)} models{fits}; {held}",
+    )

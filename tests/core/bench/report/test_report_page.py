@@ -1,0 +1,153 @@
+"""The page: whole by itself, safe whatever somebody is called, the same for the same comparison, and told in words."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from mai_core.bench.report import plots
+from mai_core.bench.report.comparison import Comparison
+from mai_core.bench.report.page import page
+
+from .made_up import EVIL, comparison, difference, standing, two
+
+VOID = {"meta", "br"}
+
+
+class Nested(HTMLParser):
+    """Raises where an element is not closed in its order; remembers names, addresses and text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        told: dict[str, Any] = dict(attrs)
+        self.ids += [told["id"]] if "id" in told else []
+        self.links += [value for name, value in told.items() if name in ("src", "href", "xlink:href", "action")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "svg"):
+            self.text.append(data)
+
+
+def read(made: str) -> Nested:
+    parser = Nested()
+    parser.feed(made)
+    parser.close()
+    assert not parser.open
+    return parser
+
+
+def whole(made: Comparison) -> str:
+    return page(made, {figure.key: plots.inline_svg(figure) for figure in made.figures}, plots.REMEDY)
+
+
+@pytest.fixture(scope="module")
+def evil() -> str:
+    other = standing(f"{EVIL}'", beside=difference(quality=(0.2, 0.1)))
+    return whole(comparison(standing(EVIL), other, tables=(EVIL,), about=EVIL))
+
+
+def test_names_are_text_wherever_they_stand(evil: str) -> None:
+    found = read(evil)
+    assert "script" not in found.tags
+    assert not re.search(r"<script|on\w+=[\"']", evil)
+    assert EVIL in "".join(found.text)
+    assert f"mai bench compare {EVIL} {EVIL}'" in found.text
+
+
+def test_it_needs_nothing_else(evil: str) -> None:
+    found = read(evil)
+    assert not {"script", "link", "img", "iframe", "object", "use-"} & set(found.tags)
+    assert all(link.startswith("#") for link in found.links)
+    addresses = set(re.findall(r"https?://[^\"' )<]+", evil))
+    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert "@import" not in evil
+    assert "url(http" not in evil
+
+
+def test_every_name_of_a_plot_is_its_own(evil: str) -> None:
+    found = read(evil)
+    assert len(found.ids) == len(set(found.ids))
+    used = set(re.findall(r"(?:url\(#|href=\"#)([^\")]+)", evil))
+    assert used
+    assert used <= set(found.ids)
+
+
+def test_the_same_comparison_is_the_same_page() -> None:
+    assert whole(two()) == whole(two())
+
+
+def test_without_plots_there_is_everything_else() -> None:
+    made = page(two(), {}, "pip install 'mai[report]'")
+    assert "<svg" not in made
+    assert "pip install &#x27;mai[report]&#x27;" in made
+    assert "mine beside yours" in made
+    assert "<table>" in made
+    assert "pip install" not in whole(two())
+
+
+def test_sentences_claim_no_more_than_intervals_do() -> None:
+    told = two(quality=(-0.2, 0.1), first=(1.0, 0.5), joules=(50.0, 60.0))
+    (line,) = [finding.told for finding in told.findings if finding.lead == "mine beside yours"]
+    assert line == (
+        "mine beside yours: better answers, quality 0.200 (0.100 to 0.300) higher; "
+        "25 % (12 to 38 %) less waiting for the first word; "
+        "no difference that these worlds can tell in energy, switches and worth."
+    )
+
+
+def test_memory_that_was_not_there_is_told_of_whoever_wanted_it() -> None:
+    told = comparison(standing("mine"), standing("yours", out_of_memory=2, lost=1))
+    assert told.findings[-1].told.startswith(
+        "Memory: yours ran out of memory 2 times and left 1 turn without an answer"
+    )
+    assert "nobody ever" in two().findings[-1].text
+
+
+def test_one_world_alone_claims_nothing() -> None:
+    told = two(**{name: (0.5, float("inf")) for name in ("quality", "first", "joules", "switches", "utility")})
+    assert "one world alone" in next(f.text for f in told.findings if f.lead == "mine beside yours")
+
+
+def test_the_best_of_a_column_is_bold_and_references_never_are() -> None:
+    made = page(comparison(standing("mine", quality=0.7), standing("yours"), tables=("school",)), {}, "")
+    assert '<td class="best">0.700</td>' in made
+    assert '<td class="best">0.500</td>' not in made
+    assert '<tr class="reference">' in made
+    assert 'class="best">90.00' not in made
+
+
+def test_several_tables_are_told_apart() -> None:
+    made = comparison(standing("mine"), tables=("school", "street"))
+    assert made.cell("mine", "aiq@street") is not None
+    assert made.cell("mine", "aiq") is None
+    assert {"aiq@school", "aiq@street"} <= set(made.headline.columns)
+    assert "AIQ, street" in page(made, {}, "")
+
+
+def test_json_has_every_figure() -> None:
+    told = two(quality=(-0.2, 0.1)).to_json()
+    assert told["contestants"]["mine"]["figures"]["waiting-p95"] == {"value": 10.0, "low": None, "high": None}
+    assert told["contestants"]["mine"]["figures"]["switches"]["value"] == 10.0
+    assert told["first_less"]["yours"]["quality"] == pytest.approx({"value": 0.2, "low": 0.1, "high": 0.3})
+    assert told["seed"] == 7
