@@ -100,10 +100,10 @@ def test_real_answers_and_a_class_of_ones_own(mai: Run, tmp_path: Path, monkeypa
     (tmp_path / "school.csv").write_text(TABLE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", ["", *__import__("sys").path])
-    options = (*SMALL, "--table", "school.csv", "--html", "r.html", "--fail-under", "aiq=1")
+    options = (*SMALL, "--table", "school.csv", "--html", "r.html", "--fail-under", "accuracy=1")
     told = mai("bench", "compare", "loyal_one:Loyal", "smallest", *options)
     assert told.code == 0, told.err
-    assert "AIQ" in told.out
+    assert "Accuracy" in told.out
     assert "loyal_one:Loyal on school: " in told.out
     page = (tmp_path / "r.html").read_text()
     assert "Stay, whatever &lt;b&gt;happens&lt;/b&gt;." in page

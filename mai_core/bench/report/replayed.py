@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mai_core.bench.replay.curves import hull, rising
 from mai_core.bench.replay.intervals import Interval
@@ -16,7 +16,6 @@ __all__ = ["replayed"]
 
 HUNDRED = 100.0
 COLUMNS = ("aiq", "accuracy", "over-hull", "over-means")
-HEADLINE = ("aiq", "over-hull")
 TITLES = {
     OUT_OF_FOLD: "every prompt judged by what was learnt from others",
     HELD_OUT: "every task judged by what was learnt from other tasks",
@@ -34,14 +33,22 @@ def replayed(found: Replayed, places: Mapping[str, int], *, alone: bool = True) 
     at = "" if alone else f"@{found.table}"
     main = found.section()
     competing = {one.name: one for one in main.standings if not one.reference and one.name in places}
+    figures = {name: _figures(one) for name, one in competing.items()}
     return Part(
-        figures={name: {f"{k}{at}": cell for k, cell in _figures(one).items()} for name, one in competing.items()},
-        headline=tuple(f"{key}{at}" for key in HEADLINE),
+        figures={name: {f"{key}{at}": cell for key, cell in told.items()} for name, told in figures.items()},
+        headline=tuple(f"{key}{at}" for key in _headline(figures)),
         findings=tuple(_finding(found.table, one) for one in competing.values()),
         sections=tuple(_section(found, held, places, number) for number, held in enumerate(found.sections)),
         facts=(_fact(found),),
         limits=LIMITS,
     )
+
+
+def _headline(figures: Mapping[str, Mapping[str, Cell]]) -> Sequence[str]:
+    """Areas where somebody has one; accuracy beside them where somebody has but one setting and so none."""
+    areas = ["aiq"] if any("aiq" in told for told in figures.values()) else []
+    points = [] if all("aiq" in told for told in figures.values()) else ["accuracy"]
+    return [*areas, *points, "over-hull"]
 
 
 def _figures(one: Standing) -> Mapping[str, Cell]:
