@@ -5,6 +5,7 @@
     ├── PluginError               a plugin that was asked for is missing or broken
     ├── UnknownModel              no model has that key
     ├── NothingFits               no model can run on this machine now
+    ├── BudgetExceeded            what is left of the budget does not pay for a reply
     ├── StoreError                conversations cannot be read or written
     ├── FetchError                a model could not be brought to this disk
     │   ├── Offline               the source cannot be reached
@@ -39,6 +40,7 @@ __all__ = [
     "AccessDenied",
     "BackendError",
     "BackendUnavailable",
+    "BudgetExceeded",
     "ChecksumMismatch",
     "ContextExceeded",
     "DiskFull",
@@ -92,6 +94,10 @@ class UnknownModel(MaiError):
 
 class NothingFits(MaiError):
     """Every model was rejected; the message holds the nearest miss and its remedy."""
+
+
+class BudgetExceeded(MaiError):
+    """A model whose tokens are paid for was not asked: what is left today or this month may not suffice."""
 
 
 class StoreError(MaiError):

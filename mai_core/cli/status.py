@@ -106,6 +106,9 @@ def _headline(status: Status) -> Table:
     if status.pinned:
         release = ("  mai switch auto releases it", "dim")
         grid.add_row(ink(("Pinned", "bold")), ink((status.pinned, "yellow"), release))
+    if spent := status.budget.words:
+        unsettled = (f"  {told}", "dim") if (told := status.budget.words_of_open) else ""
+        grid.add_row(ink(("Spent", "bold")), ink(spent, unsettled))
     return grid
 
 

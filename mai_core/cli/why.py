@@ -72,6 +72,8 @@ def why_view(explanation: Explanation) -> Group:
         parts += ["", *_rejections(decision.rejections)]
     if explanation.receipt is not None:
         parts += ["", _receipt(explanation.receipt)]
+    if decision.spent:
+        parts += ["", ink(("Spent  ", "bold"), decision.spent)]
     if decision.flip is not None:
         change, choice = decision.flip.change, decision.flip.choice
         parts += ["", ink(("Would flip it  ", "bold"), change, (" → ", "dim"), (choice, "cyan"))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import takewhile
 
 from mai_core.policy.arbitration import ARBITERS, without_votes
@@ -28,7 +29,7 @@ def decide(situation: Situation, vote: Vote, *, arbiter: str = "vote", rules: St
         calm_seconds=situation.snapshot.calm_seconds,
     )
     ballots = vote(request) if found.candidates else ()
-    return conclude(
+    decision = conclude(
         request,
         ballots,
         found.rejections,
@@ -39,6 +40,7 @@ def decide(situation: Situation, vote: Vote, *, arbiter: str = "vote", rules: St
         now=situation.snapshot.taken_at,
         experts=situation.experts,
     )
+    return replace(decision, spent=spent) if (spent := situation.budget.words) else decision
 
 
 def conclude(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mai_core.policy.budget import LEAST_REPLY, cost_of
 from mai_core.policy.health import kept_out_words
 from mai_core.policy.models import ModelProfile
 from mai_core.policy.placements import is_meant
@@ -35,6 +36,10 @@ def exclusion(model: ModelProfile, situation: Situation) -> Rejection | None:
         return rejected(model, RejectionReason.UNAVAILABLE, _told_by(model.backend, gone), remedy)
     if missing := situation.features.capabilities - model.capabilities:
         return rejected(model, RejectionReason.CAPABILITY, "cannot do " + ", ".join(sorted(missing)))
+    if model.is_priced and (left := situation.budget.left) is not None:
+        least = cost_of(model, situation.features.prompt_tokens, LEAST_REPLY)
+        if least > left:
+            return rejected(model, RejectionReason.BUDGET, *situation.budget.refusal(least))
     if situation.health.get(model.key, 1.0) <= 0.0:
         why, remedy = kept_out_words(model.key, model.backend, situation.kept_out.get(model.key))
         return rejected(model, RejectionReason.HEALTH, why, remedy)

@@ -135,6 +135,11 @@ class ModelProfile:
     price_out: float = 0.0
     fallbacks: tuple[str, ...] = ()
 
+    @property
+    def is_priced(self) -> bool:
+        """Whether its tokens are paid for."""
+        return self.price_in > 0.0 or self.price_out > 0.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownModel:

@@ -98,6 +98,7 @@ class RejectionReason(StrEnum):
     UNKNOWN_HOST = "unknown-host"
     UNAVAILABLE = "unavailable"
     NOT_CHAT = "not-chat"
+    BUDGET = "budget"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,8 +204,8 @@ class Decision:
     """Which model serves the turn, in which order the others follow if it fails, and everything that led there.
 
     ``ranking`` begins with ``choice``. ``favourite`` is the arbiter's first; it differs from ``choice`` when
-    stability or a pin held the decision back. ``followed`` says in words whom ``exp4`` followed. ``flip`` is filled in
-    on request.
+    stability or a pin held the decision back. ``followed`` says in words whom ``exp4`` followed, ``spent`` what was
+    spent of the budget. ``flip`` is filled in on request.
     """
 
     move: Move
@@ -216,6 +217,7 @@ class Decision:
     pinned: str | None = None
     arbiter: str = ""
     followed: str = ""
+    spent: str = ""
     features: TaskFeatures
     ballots: tuple[Ballot, ...] = ()
     candidates: tuple[Candidate, ...] = ()

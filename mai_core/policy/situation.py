@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mai_core.policy.budget import Budget
 from mai_core.policy.experts import Experts
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.health import Breaker
@@ -68,6 +69,7 @@ class Situation:
     read       tokens of this conversation that a model's engine holds or will find again, by key, where that is known
     learned    how far predictions of memory were off on this machine; ``engines`` tells the kind of each backend
     machines   what hosts can do, as models that ran there showed
+    budget     what may be spent on tokens, and what was
     experts    what was learnt of the strategies, for the arbiter ``exp4``
     abilities  what this person's own outcomes taught about how well models answer
     """
@@ -92,6 +94,7 @@ class Situation:
     learned: Learned = field(default_factory=Learned)
     engines: Mapping[str, str] = field(default_factory=dict)
     machines: Mapping[str, Machine] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
     experts: Experts | None = None
     abilities: Abilities = field(default_factory=Abilities)
 

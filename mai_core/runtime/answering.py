@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mai_core.errors import (
     BackendUnavailable,
+    BudgetExceeded,
     ContextExceeded,
     GenerationError,
     MaiError,
@@ -28,6 +29,7 @@ from mai_core.runtime.decider import Decider
 from mai_core.runtime.listening import Answer, AnswerInProgress, Emit, Listening
 from mai_core.runtime.pool import Pool
 from mai_core.runtime.prompting import Prompter
+from mai_core.runtime.spending import Spending
 from mai_core.runtime.turn import FellBack, Loading
 
 __all__ = ["Answer", "Answering", "Emit"]
@@ -43,6 +45,7 @@ class Answering:
         pool: Pool,
         prompter: Prompter,
         decider: Decider,
+        spending: Spending,
         minimum_context: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -50,6 +53,7 @@ class Answering:
         self._pool = pool
         self._prompter = prompter
         self._decider = decider
+        self._spending = spending
         self._minimum = minimum_context
         self._listening = Listening(backends, clock)
 
@@ -110,7 +114,9 @@ class Answering:
         return True
 
     async def _learn(self, model: ModelProfile, error: MaiError) -> None:
-        """A model whose window is full or too small is well, and so is one on a machine that is busy."""
+        """A model is well whose window is full or too small, that is on a busy machine, or that cannot be paid."""
+        if isinstance(error, BudgetExceeded):
+            return
         struggle = error.struggle if isinstance(error, ModelStruggles) else None
         if struggle in (Struggle.LOOPED, Struggle.UNSURE):
             self._decider.struggled(model.key)
@@ -138,7 +144,8 @@ class Answering:
                     turn.borrowed.add(model.key)
                 prompt = await self._prompt(turn, attempt, instance)
                 answer.model, answer.receipt = model.key, prompt.receipt
-                await self._listening.listen(turn, attempt, instance, prompt)
+                async with self._spending.paying(model, prompt.messages, turn.remaining) as tab:
+                    await self._listening.listen(turn, attempt, instance, prompt, tab)
         except MaiError:
             raise
         except Exception as error:  # a third party's backend; the next model goes on

@@ -87,7 +87,7 @@ class Anticipating:
             wanted = None
         candidate = wanted.candidate if wanted else decision.candidate(decision.choice)
         model = next((m for m in situation.models if candidate and m.key == candidate.key), None)
-        if candidate is None or model is None or candidate.is_remote:
+        if candidate is None or model is None or candidate.is_remote or model.is_priced:
             return None
         if self._current is not None and self._current.model.key == model.key:
             return self._task

@@ -26,6 +26,7 @@ from mai_core.runtime.learning import Learning
 from mai_core.runtime.monitor import Monitor
 from mai_core.runtime.observing import Observing
 from mai_core.runtime.pool import Pool
+from mai_core.runtime.spending import Spending
 from mai_core.runtime.status import Held
 from mai_core.runtime.store import Store
 
@@ -45,6 +46,7 @@ class Decider:
         store: Store,
         observing: Observing,
         learning: Learning,
+        spending: Spending,
         limits: Limits,
         rules: StabilityRules,
         arbiter: str,
@@ -57,6 +59,7 @@ class Decider:
         self._store = store
         self._observing = observing
         self._learning = learning
+        self._spending = spending
         self._limits = limits
         self._rules = rules
         self._arbiter = arbiter
@@ -100,6 +103,7 @@ class Decider:
             learned=await self._observing.learned(),
             engines=self._observing.engines,
             read=self._pool.read(conversation) if conversation else {},
+            budget=await asyncio.to_thread(self._spending.budget),
             experts=await asyncio.to_thread(self._learning.experts),
         )
 

@@ -26,6 +26,7 @@ from mai_core.policy.seam import Seam
 from mai_core.policy.selection import Candidate, Decision
 from mai_core.policy.struggle import Struggle, StruggleWatch, patience, quicker, surer
 from mai_core.runtime.guarding import guarded
+from mai_core.runtime.spending import Tab
 from mai_core.runtime.turn import Retracted, TurnEvent
 
 __all__ = ["Answer", "AnswerInProgress", "Emit", "Listening"]
@@ -91,6 +92,12 @@ class AnswerInProgress:
     heirs: tuple[str, ...] = ()
     whole: tuple[StopReason, str] | None = None
 
+    @property
+    def remaining(self) -> GenerationOptions:
+        """The options for what is still to be written."""
+        most = self.options.max_tokens
+        return replace(self.options, max_tokens=max(1, most - round(self.written))) if most else self.options
+
     def candidate(self, key: str) -> Candidate:
         """The candidate of a key in the chain."""
         found = self.decision.candidate(key)
@@ -119,18 +126,20 @@ class Listening:
         self._heard: dict[tuple[str, str], float] = {}
 
     async def listen(
-        self, turn: AnswerInProgress, attempt: Attempt, instance: LoadedModel, prompt: TransferPlan
+        self,
+        turn: AnswerInProgress,
+        attempt: Attempt,
+        instance: LoadedModel,
+        prompt: TransferPlan,
+        tab: Tab,
     ) -> None:
-        """Take in the reply until it ends, or the model is stopped."""
+        """Take in the reply until it ends, or the model is stopped; what it took goes on the ``tab``."""
         answer, candidate, place = turn.answer, turn.candidate(attempt.key), (instance.backend, instance.instance)
-        options = turn.options
-        if options.max_tokens:
-            options = replace(options, max_tokens=max(1, options.max_tokens - round(turn.written)))
         watch = StruggleWatch(expected_tps=candidate.tokens_per_second, before=answer.text)
         seam = Seam(answer.text)
         events = guarded(
-            self._backends[instance.backend].generate(instance.instance, prompt.messages, options),
-            patience(candidate, options, turn.decision.features),
+            self._backends[instance.backend].generate(instance.instance, prompt.messages, tab.options),
+            patience(candidate, tab.options, turn.decision.features),
             attempt.key,
             clock=self._clock,
             busy_until=lambda: self._heard.get(place, float("-inf")),
@@ -141,7 +150,7 @@ class Listening:
                     self._heard[place] = at
                     if isinstance(event, ReplyEnd):
                         turn.show(seam.close())
-                        answer.usage = event.usage
+                        answer.usage = tab.usage = event.usage
                         answer.stop = self._end(turn, attempt, event.stop)
                         return
                     if answer.first_token is None:

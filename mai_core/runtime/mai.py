@@ -37,6 +37,7 @@ from mai_core.runtime.pool import Pool
 from mai_core.runtime.presence import Presence, ProcessState, others
 from mai_core.runtime.prompting import Prompter
 from mai_core.runtime.recording import Recorder
+from mai_core.runtime.spending import Spending
 from mai_core.runtime.status import ModelRow, Status
 from mai_core.runtime.store import Store
 from mai_core.runtime.turn import Explanation, Reply, TurnEnd, TurnEvent
@@ -88,6 +89,7 @@ class AsyncMai:
         )
         prompter = Prompter(parts.transfer, settings.context, store, sees=self._catalog.sees)
         rules = rules_of(settings)
+        spending = Spending(store, per_day=settings.cost.budget_day, per_month=settings.cost.budget_month)
         learning = Learning(store, arbiter=settings.selection.arbiter, seconds_value=rules.seconds_value)
         decider = Decider(
             catalog=self._catalog,
@@ -97,6 +99,7 @@ class AsyncMai:
             store=store,
             observing=observing,
             learning=learning,
+            spending=spending,
             limits=limits,
             rules=rules,
             arbiter=settings.selection.arbiter,
@@ -113,6 +116,7 @@ class AsyncMai:
                 pool=self._pool,
                 prompter=prompter,
                 decider=decider,
+                spending=spending,
                 minimum_context=settings.context.minimum,
             ),
             anticipating=Anticipating(
@@ -126,6 +130,7 @@ class AsyncMai:
                 on_change=self._note_soon,
             ),
             store=store,
+            spending=spending,
             limits=limits,
             fetch_starter=settings.starter.fetch == "auto",
             unavailable=parts.unavailable,

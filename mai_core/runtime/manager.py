@@ -22,6 +22,7 @@ from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.decider import Decider
 from mai_core.runtime.monitor import Monitor
 from mai_core.runtime.pool import Pool
+from mai_core.runtime.spending import Spending
 from mai_core.runtime.status import BackendStatus, ModelRow, Placement, Status
 from mai_core.runtime.store import Store
 from mai_core.runtime.turn import Fetching, ModelChosen
@@ -49,6 +50,7 @@ class ModelManager:
         answering: Answering,
         anticipating: Anticipating,
         store: Store,
+        spending: Spending,
         limits: Limits,
         fetch_starter: bool,
         unavailable: Sequence[BackendStatus] = (),
@@ -61,6 +63,7 @@ class ModelManager:
         self._answering = answering
         self._anticipating = anticipating
         self._store = store
+        self._spending = spending
         self._limits = limits
         self._fetch_starter = fetch_starter
         self._unavailable = tuple(unavailable)
@@ -185,6 +188,7 @@ class ModelManager:
             rungs=rungs_of(loaded, self._catalog.models, self._limits.window),
             kept_out=await self._decider.kept_out(),
             held=await self._decider.held(),
+            budget=await asyncio.to_thread(self._spending.budget),
         )
 
     async def models(self) -> tuple[ModelRow, ...]:

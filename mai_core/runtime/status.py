@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from mai_core.policy.budget import Budget
 from mai_core.policy.learning import Estimate
 from mai_core.policy.models import Footprint, LoadedModel, ModelProfile
 from mai_core.policy.resources import ResourceSnapshot
@@ -126,7 +127,8 @@ class Status:
     ``current`` is the model that answered last or answers now. ``processes`` are all running Mai processes of this
     person, this one included, with the models each has loaded. ``rungs`` says by key how far
     what this process has loaded came down the ladder; ``kept_out`` who is not tried after failing, and until when.
-    ``held`` says by key how a prediction stood when a model was last measured.
+    ``held`` says by key how a prediction stood when a model was last measured. ``budget`` is what may be spent on
+    tokens, and what was.
     """
 
     current: str | None
@@ -139,3 +141,4 @@ class Status:
     rungs: Mapping[str, str] = field(default_factory=dict)
     kept_out: tuple[Rejection, ...] = ()
     held: Mapping[str, Held] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)

@@ -149,6 +149,8 @@ class CostSettings(Section):
     watts_busy: Annotated[float, Field(ge=0.0)] = 25.0
     price_kwh: Annotated[float, Field(ge=0.0)] = 0.30
     price_hour: Annotated[float, Field(ge=0.0)] = 1.0
+    budget_day: Annotated[float, Field(ge=0.0)] | None = None
+    budget_month: Annotated[float, Field(ge=0.0)] | None = None
 
 
 class StarterSettings(Section):

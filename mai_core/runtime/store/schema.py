@@ -130,6 +130,21 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        # Billionths of money. ``spent`` is NULL until a reply has told what it took; until then ``reserved`` counts.
+        """
+        CREATE TABLE spendings (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            made REAL NOT NULL,
+            day TEXT NOT NULL,
+            key TEXT NOT NULL,
+            backend TEXT NOT NULL,
+            reserved INTEGER NOT NULL,
+            spent INTEGER
+        )
+        """,
+        "CREATE INDEX spendings_by_day ON spendings (day)",
+    ),
 )
 
 
