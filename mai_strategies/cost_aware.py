@@ -32,6 +32,12 @@ class CostAware:
     target: float = 0.5
     typical: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.target <= 1.0:
+            raise ValueError(f"the target {self.target} is no probability")
+        if self.typical < 0.0:
+            raise ValueError(f"a turn cannot typically take {self.typical}")
+
     def _price(self) -> tuple[Callable[[Candidate], float], float, Callable[[Candidate], str]]:
         """How this unit is read off a candidate, what a turn usually takes, and how it is written."""
         if self.unit == "waiting":

@@ -9,6 +9,7 @@ from mai_backends.probes.cgroup import Groups
 from mai_backends.probes.kernel import Lie
 from mai_backends.probes.main_memory import CGROUPS, PROC, read_main_memory
 from mai_backends.probes.options import refuse_options
+from mai_backends.probes.power import PowerMeter
 from mai_backends.probes.pressure import read_pressure
 from mai_backends.probes.processor import Processor
 from mai_backends.probes.sensors import Sensors
@@ -18,22 +19,27 @@ from mai_core.policy.resources import Battery, HostReading
 
 __all__ = ["SystemProbe"]
 
+SYSFS = Path("/sys")
+
 
 class SystemProbe:
-    """Memory, processor, pressure and battery of the machine Mai runs on, as far as this process may use them.
+    """Memory, processor, pressure, battery and power of the machine Mai runs on, as far as this process may use them.
 
     A sensor that fails, or tells what cannot be, is left out of the reading and named among its faults.
     """
 
     kind: ClassVar[str] = "system"
 
-    def __init__(self, context: ProbeContext, *, proc: Path = PROC, cgroups: Path = CGROUPS) -> None:
+    def __init__(
+        self, context: ProbeContext, *, proc: Path = PROC, cgroups: Path = CGROUPS, sysfs: Path = SYSFS
+    ) -> None:
         refuse_options(context, self.kind)
         self.name = context.name
         self._proc = proc
         self._groups = Groups(proc, cgroups)
         self._processor = Processor()
         self._stillness = Stillness(proc)
+        self._power = PowerMeter(sysfs)
 
     def sample(self) -> HostReading:
         """What the sensors tell now: reads a dozen small files and never waits."""
@@ -50,6 +56,7 @@ class SystemProbe:
             cpu=cpu,
             pressure=sensors.ask("pressure", lambda: read_pressure(self._proc, memory.group if memory else None)),
             battery=sensors.ask("battery", _battery),
+            power=sensors.ask("power", self._power.read),
             swap_total=memory.swap_total if memory else 0,
             swap_free=memory.swap_free if memory else 0,
             faults=sensors.faults,

@@ -47,7 +47,16 @@ def host_view(host: Host, *, alone: bool) -> Table:
         made.add_row(
             "battery", _bar(host.battery.charge, good=True), share(host.battery.charge), "", ink((state, "dim"))
         )
+    if host.power is not None:
+        seen = _POWER_SOURCES.get(host.power.source, host.power.source)
+        made.add_row("power", "", f"{host.power.watts:.0f} W", "", ink((seen, "dim")))
     return made
+
+
+_POWER_SOURCES = {
+    "rapl": "drawn now, by the processor's energy counters",
+    "battery": "drawn now by the whole machine, from its battery",
+}
 
 
 def _remarks(pool: MemoryPool) -> Iterator[str]:

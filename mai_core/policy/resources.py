@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import exp
 
+from mai_core.policy.power import Power
+
 __all__ = [
     "Battery",
     "Cpu",
@@ -152,6 +154,7 @@ class HostReading:
     battery: Battery | None = None
     swap_total: int = 0
     swap_free: int = 0
+    power: Power | None = None
     faults: tuple[str, ...] = ()
 
 
@@ -166,6 +169,7 @@ class Host:
     battery: Battery | None = None
     swap_total: int = 0
     swap_free: int = 0
+    power: Power | None = None
 
     @property
     def ram(self) -> MemoryPool | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from mai_core.policy.power import Power
 from mai_core.policy.resources import Battery, Cpu, HostReading, MemoryPool, MemoryUse, Pressure
 
 __all__ = ["Known", "judged"]
@@ -14,6 +15,7 @@ UNIT_TOLERANCE = 1e-3
 """Share by which a figure may miss a factor between units and still be taken for it."""
 DOUBTED_LOOKS = 15
 """Looks after which a figure that seemed to have changed its unit is believed: the hardware is another one."""
+MOST_WATTS = 100_000.0
 STILL_LOOKS = 5
 STILL_BYTES = 64 * 1024**2
 """A pool whose processes moved by this while its own figure did not, over ``STILL_LOOKS``, stands still."""
@@ -100,6 +102,11 @@ def _other_faults(reading: HostReading) -> Iterator[tuple[str, str]]:
         yield "pressure", f"{pressure} cannot be"
     if battery is not None and not (isinstance(battery, Battery) and _is_share(battery.charge)):
         yield "battery", f"{battery} cannot be"
+    power = reading.power
+    if power is not None and not (
+        isinstance(power, Power) and _is_watts(power.watts) and isinstance(power.source, str)
+    ):
+        yield "power", f"{power} cannot be"
     swap = reading.swap_total, reading.swap_free
     if not (all(map(_whole, swap)) and 0 <= reading.swap_free <= reading.swap_total):
         yield "swap", f"{reading.swap_free!r} of {reading.swap_total!r} bytes free"
@@ -136,6 +143,10 @@ def _other_unit(one: int, other: int) -> bool:
 
 def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_watts(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0.0 <= value <= MOST_WATTS
 
 
 def _is_share(value: object) -> bool:

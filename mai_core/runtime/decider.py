@@ -23,6 +23,7 @@ from mai_core.policy.stability import StabilityRules, Switch, paid_switch
 from mai_core.runtime.breakers import Breakers
 from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.learning import Learning
+from mai_core.runtime.metering import Metering
 from mai_core.runtime.monitor import Monitor
 from mai_core.runtime.observing import Observing
 from mai_core.runtime.pool import Pool
@@ -47,6 +48,7 @@ class Decider:
         observing: Observing,
         learning: Learning,
         spending: Spending,
+        metering: Metering,
         limits: Limits,
         rules: StabilityRules,
         arbiter: str,
@@ -60,6 +62,7 @@ class Decider:
         self._observing = observing
         self._learning = learning
         self._spending = spending
+        self._metering = metering
         self._limits = limits
         self._rules = rules
         self._arbiter = arbiter
@@ -86,7 +89,7 @@ class Decider:
             models=models,
             snapshot=snapshot,
             features=features,
-            limits=self._limits,
+            limits=replace(self._limits, watts=self._metering.watts(self._limits.watts)),
             loaded=loaded,
             promised=self._pool.promised,
             current=current,

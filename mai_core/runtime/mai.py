@@ -31,6 +31,7 @@ from mai_core.runtime.decider import Decider
 from mai_core.runtime.judging import Judging
 from mai_core.runtime.learning import Learning
 from mai_core.runtime.manager import ModelManager
+from mai_core.runtime.metering import Metering
 from mai_core.runtime.monitor import Monitor
 from mai_core.runtime.observing import Observing
 from mai_core.runtime.pool import Pool
@@ -89,6 +90,7 @@ class AsyncMai:
         )
         prompter = Prompter(parts.transfer, settings.context, store, sees=self._catalog.sees)
         rules = rules_of(settings)
+        metering = Metering(store)
         spending = Spending(store, per_day=settings.cost.budget_day, per_month=settings.cost.budget_month)
         learning = Learning(store, arbiter=settings.selection.arbiter, seconds_value=rules.seconds_value)
         decider = Decider(
@@ -100,6 +102,7 @@ class AsyncMai:
             observing=observing,
             learning=learning,
             spending=spending,
+            metering=metering,
             limits=limits,
             rules=rules,
             arbiter=settings.selection.arbiter,
@@ -160,6 +163,8 @@ class AsyncMai:
             recorder=recorder,
             observing=observing,
             learning=learning,
+            metering=metering,
+            monitor=self._monitor,
             judging=Judging(),
             instructions=settings.context.system_prompt,
             note=self._note,

@@ -112,6 +112,7 @@ def _merge_host(name: str, parts: list[HostReading]) -> Host:
         battery=next((p.battery for p in parts if p.battery), None),
         swap_total=swap.swap_total,
         swap_free=swap.swap_free,
+        power=next((p.power for p in parts if p.power), None),
     )
 
 

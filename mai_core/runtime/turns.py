@@ -16,6 +16,8 @@ from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.judging import Judging
 from mai_core.runtime.learning import Learning
 from mai_core.runtime.manager import ModelManager
+from mai_core.runtime.metering import Metering
+from mai_core.runtime.monitor import Monitor
 from mai_core.runtime.observing import Observing
 from mai_core.runtime.pool import Pool
 from mai_core.runtime.recording import Recorder
@@ -26,6 +28,8 @@ from mai_core.runtime.turn import Reply
 __all__ = ["Turns", "refuse_nonsense"]
 
 ASKING = (Role.USER, Role.TOOL)
+SECONDS_METERED = 5.0
+"""What lasted so long, a reply or quiet, filled the last look at the machine's power."""
 
 
 class Turns:
@@ -44,6 +48,8 @@ class Turns:
         recorder: Recorder,
         observing: Observing,
         learning: Learning,
+        metering: Metering,
+        monitor: Monitor,
         judging: Judging,
         instructions: str,
         note: Callable[[str], Awaitable[None]],
@@ -55,11 +61,14 @@ class Turns:
         self._recorder = recorder
         self._observing = observing
         self._learning = learning
+        self._metering = metering
+        self._monitor = monitor
         self._judging = judging
         self._instructions = instructions
         self._note = note
         self._of: dict[str, asyncio.Lock] = {}
         self.running = 0
+        self._quiet_since = float("-inf")
 
     async def run(self, message: Message, options: GenerationOptions, conversation: str, emit: Emit) -> Reply:
         """Answer ``message``, which is on disk before anything else happens.
@@ -73,14 +82,18 @@ class Turns:
             # Messages that came in meanwhile have their own turn after this one.
             messages = (*(m for m in stored if m.id < asked.id or m.role not in ASKING), asked)
             previous, answer = self._manager.current, Answer()
+            await self._meter(busy=False)
             self.running += 1
             try:
                 await self._note(conversation)
                 situation = await self._answer(answer, asked, messages, options, conversation, emit)
             finally:
                 self.running -= 1
+                self._quiet_since = time.monotonic()
                 await asyncio.shield(self._note(conversation))
             seconds = time.monotonic() - started
+            if answer.usage.completion_seconds >= SECONDS_METERED:
+                await self._meter(busy=True)
             first = (answer.first_token or time.monotonic()) - started
             written = await asyncio.to_thread(self._recorder.keep_text, conversation, answer)
             answer.decision = await self._manager.explained(situation)
@@ -142,6 +155,14 @@ class Turns:
             if isinstance(error, NothingFits) and Capability.VISION in features.capabilities:
                 raise nobody_sees(error, answer.decision, self._catalog.models) from error
             raise
+
+    async def _meter(self, *, busy: bool) -> None:
+        """Look at the power this machine draws: while nothing is asked of it, or at the end of a reply's work."""
+        quiet = not (self.running or self._manager.preparing) and (
+            time.monotonic() - self._quiet_since >= SECONDS_METERED
+        )
+        if busy or quiet:
+            await asyncio.to_thread(lambda: self._metering.look(self._monitor.latest(), busy=busy))
 
     async def _observe(self, key: str) -> None:
         """Learn from what the model that answered takes by now."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
+from collections.abc import Callable
 from statistics import median
 from typing import Any, NamedTuple
 
 from mai_core.policy.learning import Observation
 from mai_core.policy.messages import Usage
 from mai_core.policy.models import Footprint
+from mai_core.policy.power import PowerDraw
 from mai_core.policy.speed import MeasuredSpeed
 from mai_core.runtime.store.codec import decode, encode
 from mai_core.runtime.store.database import Database
@@ -162,6 +164,18 @@ class Measurements(Database):
             for place in prompt.keys() | generation.keys() | load.keys()
         }
 
+    def power_draw(self) -> PowerDraw:
+        """What this machine draws, as far as that is known."""
+        with self._reading() as connection:
+            return _power_draw(connection)
+
+    def learn_power(self, change: Callable[[PowerDraw], PowerDraw]) -> PowerDraw:
+        """Replace what is known of this machine's power by what ``change`` makes of it; returns that."""
+        with self._writing() as connection:
+            known = change(_power_draw(connection))
+            connection.execute("INSERT OR REPLACE INTO settings VALUES ('power', ?)", (encode(known),))
+            return known
+
     def _append_row(self, table: str, **values: Any) -> None:
         columns = ("made", *values)
         places = ", ".join("?" * len(columns))
@@ -171,6 +185,14 @@ class Measurements(Database):
             ).lastrowid
             assert id is not None
             connection.execute(f"DELETE FROM {table} WHERE id <= ?", (id - ROWS_KEPT,))
+
+
+def _power_draw(connection: sqlite3.Connection) -> PowerDraw:
+    row = connection.execute("SELECT value FROM settings WHERE name = 'power'").fetchone()
+    try:
+        return decode(PowerDraw, row[0]) if row else PowerDraw()
+    except ValueError:
+        return PowerDraw()
 
 
 def _medians(connection: sqlite3.Connection, table: str, value: str, counts: str) -> dict[tuple[str, str], float]:
