@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows over ``columns``, which are keys of metrics. ``signed`` values are differences."""
+    """Rows over ``columns``, which are keys of metrics."""
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -54,12 +54,13 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A piece of a report under a heading of its own."""
+    """A piece of a report under a heading of its own; ``details`` come after everything else."""
 
     title: str
     text: str = ""
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
+    details: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +121,9 @@ class Comparison:
 
     @property
     def headline(self) -> Table:
-        """One table of what matters most in every part."""
+        """One table of what matters most in every part, intervals left to the sections."""
         keys = tuple(chain.from_iterable(part.headline for part in self.parts))
-        rows = (Row(one.name, tuple(self.cell(one.name, key) for key in keys)) for one in self.contestants)
+        rows = (Row(one.name, tuple(self._bare(one.name, key) for key in keys)) for one in self.contestants)
         return Table(keys, tuple(rows))
 
     @property
@@ -132,8 +133,8 @@ class Comparison:
 
     @property
     def sections(self) -> Sequence[Section]:
-        """Those of all parts."""
-        return [section for part in self.parts for section in part.sections]
+        """Those of all parts, details last."""
+        return sorted((section for part in self.parts for section in part.sections), key=lambda one: one.details)
 
     @property
     def figures(self) -> Sequence[Figure]:
@@ -160,6 +161,10 @@ class Comparison:
     def cell(self, name: str, key: str) -> Cell | None:
         """A contestant's figure; None where nobody measured it."""
         return next((part.figures[name][key] for part in self.parts if key in part.figures.get(name, ())), None)
+
+    def _bare(self, name: str, key: str) -> Cell | None:
+        found = self.cell(name, key)
+        return found and Cell(found.value)
 
     def beside(self, other: str, key: str) -> Cell | None:
         """What the first is above another, in the same worlds; None where nobody measured it."""

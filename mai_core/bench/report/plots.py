@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from mai_core.bench.report.figures import Figure, Kind, Series
-from mai_core.bench.report.palette import GRID, INK, PAPER, QUIET, tone
+from mai_core.bench.report.palette import GRID, INK, PAPER, QUIET, SERIES, tone
 from mai_core.bench.report.vector import inline, standalone
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ LEGEND_LETTERS, MARK_LETTERS = 60, 6
 DOTS_AN_INCH = 200
 LONGEST = 22
 APART = 0.22
-MARKS = "os^Dvp*X"
+MARKS = "os^DvPXp"
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+QUIET_DASHES = ((0, (5, 2)), (0, (6, 2, 1, 2)), (0, (9, 2)), (0, (1, 1.5)), (0, (2, 3)))
 
 # Typed as anything: Matplotlib knows its parameters as one long list of literals.
 STYLE: Any = {
@@ -187,11 +188,18 @@ def _draw(axes: Axes, figure: Figure, series: Series, number: int) -> Line2D | B
         case Kind.POINTS | Kind.DOTS:
             (line,) = axes.plot(xs, ys, mark, color=colour, markersize=7, markeredgecolor=PAPER.light, clip_on=False)
         case Kind.LINES:
-            round_ = number // len(MARKS) if series.place is None else series.place // len(MARKS)
-            dash = ":" if series.place is None else DASHES[round_ % len(DASHES)]
             alone = len(xs) == 1
+            dash = "" if alone else _dash(figure, series)
             (line,) = axes.plot(
-                xs, ys, mark if alone else "", linestyle=dash, color=colour, linewidth=1.8, markersize=7
+                xs,
+                ys,
+                mark if alone else "",
+                linestyle=dash,
+                color=colour,
+                linewidth=1.2 if series.place is None else 1.9,
+                markersize=7,
+                markeredgecolor=PAPER.light,
+                zorder=2.0 if series.place is None else 3.0,
             )
         case Kind.BARS:
             bars = axes.barh(ys, xs, height=0.6, color=colour)
@@ -204,6 +212,14 @@ def _draw(axes: Axes, figure: Figure, series: Series, number: int) -> Line2D | B
             axes.plot(xs, ys, color=colour, linewidth=5, alpha=0.35, solid_capstyle="round")
             (line,) = axes.plot(xs, ys, "o", color=colour, markersize=5)
     return line
+
+
+def _dash(figure: Figure, series: Series) -> Any:
+    """Lines of one colour differ in their dashes: beyond so many contestants, and those there to compare with."""
+    if series.place is not None:
+        return DASHES[series.place // len(SERIES) % len(DASHES)]
+    references = [one.name for one in figure.series if one.place is None]
+    return QUIET_DASHES[references.index(series.name) % len(QUIET_DASHES)]
 
 
 def short(name: str) -> str:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from mai_core.bench.replay.curves import hull, rising
+from mai_core.bench.replay.curves import Point, accuracy_at, hull, rising
 from mai_core.bench.replay.intervals import Interval
 from mai_core.bench.replay.result import HELD_OUT, OUT_OF_FOLD, Replayed, Standing
 from mai_core.bench.replay.result import Section as Held
 from mai_core.bench.report.comparison import Cell, Finding, Part, Row, Section, Table
 from mai_core.bench.report.figures import Axis, Figure, Kind, Series
 from mai_core.bench.report.metrics import Unit, written
+from mai_core.bench.report.sentences import listed
 
 __all__ = ["replayed"]
 
 HUNDRED = 100.0
+HULL = "hull"
+# So far off the hull that nothing else could be seen beside them.
+FAR_OFF = frozenset({"oracle", "random"})
+STEPS = 60
 COLUMNS = ("aiq", "accuracy", "over-hull", "over-means")
 TITLES = {
     OUT_OF_FOLD: "every prompt judged by what was learnt from others",
@@ -66,19 +72,21 @@ def _cell(found: Interval | None) -> Cell | None:
 
 
 def _finding(table: str, one: Standing) -> Finding:
+    lead = f"{one.name} on {table}"
     if one.fault or one.over_hull is None:
-        return Finding(f"could not be measured, {one.fault or 'it has no figures'}.", f"{one.name} on {table}")
-    beside = [_beside(one.over_hull, "drawing blindly between single models")]
-    if one.over_means is not None:
-        beside.append(_beside(one.over_means, "choosing by the task's means"))
-    return Finding(f"{' and '.join(beside)}.", f"{one.name} on {table}")
+        return Finding(f"could not be measured, {one.fault or 'it has no figures'}.", lead)
+    bars = [(one.over_hull, "drawing blindly between single models")]
+    bars += [(one.over_means, "choosing by the task's means")] if one.over_means is not None else []
+    sure = [_beside(found, what) for found, what in bars if found.above_zero or found.below_zero]
+    unsure = [what for found, what in bars if not found.above_zero and not found.below_zero]
+    same = [f"no difference that these prompts can tell from {listed(unsure)}"] if unsure else []
+    return Finding(f"{'; '.join([*sure, *same])}.", lead)
 
 
 def _beside(found: Interval, what: str) -> str:
-    value, low, high = (written(Unit.POINTS, HUNDRED * bound, signed=True) for bound in found)
-    if not found.above_zero and not found.below_zero:
-        return f"not to be told from {what} ({value} points, {low} to {high})"
-    return f"{'better' if found.above_zero else 'worse'} than {what} by {value} points ({low} to {high})"
+    sizes = (abs(found.value), *sorted((abs(found.low), abs(found.high))))
+    value, low, high = (written(Unit.POINTS, HUNDRED * size) for size in sizes)
+    return f"{value} points {'above' if found.above_zero else 'below'} {what} ({low} to {high})"
 
 
 def _section(found: Replayed, held: Held, places: Mapping[str, int], number: int) -> Section:
@@ -90,29 +98,58 @@ def _section(found: Replayed, held: Held, places: Mapping[str, int], number: int
     return Section(
         f"Real answers: {found.table}",
         f"{TITLES.get(held.name, held.name).capitalize()}. Cost: {found.unit}.",
-        figures=(_curves(found, held, places, number),),
+        figures=tuple(_plots(found, held, places, number)),
         tables=(Table(COLUMNS, tuple(rows)),),
     )
 
 
-def _curves(found: Replayed, held: Held, places: Mapping[str, int], number: int) -> Figure:
-    series = [Series(one.name, _points(one), places.get(one.name)) for one in held.standings if one.points]
-    return Figure(
-        key=f"accuracy-over-cost-{found.table}" + (f"-{number + 1}" if number else ""),
+def _plots(found: Replayed, held: Held, places: Mapping[str, int], number: int) -> Iterator[Figure]:
+    """Everybody's curve, and how far those of mortals are above the hull, where one curve hides another."""
+    curves = {one.name: _points(one) for one in held.standings if one.points}
+    series = tuple(Series(name, points, places.get(name)) for name, points in curves.items())
+    cost = Axis("mean cost of an answer", log=all(cost > 0.0 for points in curves.values() for cost, _ in points))
+    nth = f"-{number + 1}" if number else ""
+    yield Figure(
+        key=f"accuracy-over-cost-{found.table}{nth}",
         title=f"Accuracy over cost, {found.table}",
         caption="How often answers are right for what they cost. Higher and further left is better; the line named "
         "hull is what drawing blindly between single models reaches, and the oracle knows every answer beforehand.",
         kind=Kind.LINES,
-        x=Axis("mean cost of an answer", log=all(cost > 0.0 for one in series for cost, _ in one.points)),
+        x=cost,
         y=Axis("right answers, %"),
-        series=tuple(series),
+        series=series,
     )
+    if HULL in curves:
+        bar = [Point(cost, height) for cost, height in curves[HULL]]
+        yield Figure(
+            key=f"beside-the-hull-{found.table}{nth}",
+            title=f"Above and below the hull, {found.table}",
+            caption="The same, less what drawing blindly between single models reaches at that cost: who is above 0 "
+            "knows something of the prompts. Only costs that a model has by itself.",
+            kind=Kind.LINES,
+            x=cost,
+            y=Axis("points above the hull"),
+            series=tuple(replace(one, points=_over(one.points, bar)) for one in series if one.name not in FAR_OFF),
+        )
 
 
 def _points(one: Standing) -> tuple[tuple[float, float], ...]:
-    """The curve of a contestant; of single models their hull."""
-    curve = hull(one.points) if one.name == "hull" else rising(one.points)
-    return tuple((point.cost, HUNDRED * point.accuracy) for point in curve)
+    """The curve of a contestant; of single models their hull. Dense: a line over cost is none over its logarithm."""
+    curve = hull(one.points) if one.name == HULL else rising(one.points)
+    costs = sorted({*(point.cost for point in curve), *_between(curve[0].cost, curve[-1].cost)})
+    return tuple((cost, HUNDRED * accuracy_at(curve, cost)) for cost in costs)
+
+
+def _over(points: Sequence[tuple[float, float]], bar: Sequence[Point]) -> tuple[tuple[float, float], ...]:
+    low, high = bar[0].cost, bar[-1].cost
+    return tuple((cost, height - accuracy_at(bar, cost)) for cost, height in points if low <= cost <= high)
+
+
+def _between(low: float, high: float) -> Sequence[float]:
+    """Costs at equal factors."""
+    if not 0.0 < low < high:
+        return []
+    return [low * (high / low) ** (step / STEPS) for step in range(1, STEPS)]
 
 
 def _fact(found: Replayed) -> tuple[str, str]:

@@ -20,6 +20,7 @@ __all__ = ["simulated"]
 GIB = 2**30
 THOUSAND, HUNDRED = 1000.0, 100.0
 HEADLINE = ("quality", "waiting-p50", "waiting-p95", "switches", "oom", "lost", "joules", "cost", "worth", "regret")
+FAULTS = frozenset({"lost"})
 IN_GROUPS = ("quality", "waiting-p50", "waiting-p95", "switches", "killed", "joules", "worth", "regret")
 
 # Keys of differences, in the results and here, and what they are multiplied by.
@@ -57,7 +58,9 @@ def simulated(found: Results, campaign: Campaign) -> Part:
     return Part(
         figures=figures,
         paired=paired,
-        headline=HEADLINE,
+        headline=tuple(
+            key for key in HEADLINE if key not in FAULTS or any(told[key].value for told in figures.values())
+        ),
         findings=tuple(finding for finding in findings if finding.text),
         sections=tuple(_sections(found, figures)),
         facts=tuple(_facts(found, campaign)),
@@ -107,7 +110,7 @@ def _sections(found: Results, figures: Mapping[str, Mapping[str, Cell]]) -> Sequ
     ):
         if len(groups) > 1:
             plots = tuple(_in_groups(groups, kind, key) for key in ("quality", "worth"))
-            sections.append(Section(title, figures=plots, tables=tuple(_tables(groups))))
+            sections.append(Section(title, figures=plots, tables=tuple(_tables(groups)), details=True))
     return sections
 
 
