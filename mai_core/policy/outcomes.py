@@ -22,10 +22,12 @@ from enum import StrEnum
 from math import log1p, sqrt, tanh
 from typing import NamedTuple
 
+from mai_core.policy.features import TaskFeatures
 from mai_core.policy.kinds import TaskKind
 from mai_core.policy.quality import logit
+from mai_core.policy.selection import Candidate
 
-__all__ = ["HALF_LIFE", "MOST", "Abilities", "Outcome", "Shift", "Sign", "refit"]
+__all__ = ["HALF_LIFE", "MOST", "Abilities", "Outcome", "Shift", "Sign", "outcome_of", "refit"]
 
 COMMON, MODEL, OWN = 0.35, 0.15, 0.10
 """Variances, in squared logits: of a kind of task for all models, of a model, and of a model at a kind of task."""
@@ -103,6 +105,20 @@ class Outcome:
     difficulty: float = 0.5
     at: float = 0.0
     seconds: float = 0.0
+
+
+def outcome_of(candidate: Candidate, features: TaskFeatures, sign: Sign, *, value: float, seconds: float) -> Outcome:
+    """How an answer of ``candidate`` turned out, whatever was learnt before it."""
+    return Outcome(
+        model=candidate.model or candidate.key,
+        kind=features.kind,
+        expected=candidate.quality - candidate.learnt,
+        value=value,
+        sign=sign,
+        discrimination=features.discrimination,
+        difficulty=features.difficulty,
+        seconds=seconds,
+    )
 
 
 class Shift(NamedTuple):

@@ -27,6 +27,7 @@ from mai_core.policy.selection import Decision
 from mai_core.policy.struggle import Struggle, patience
 from mai_core.runtime.decider import Decider
 from mai_core.runtime.listening import Answer, AnswerInProgress, Emit, Listening
+from mai_core.runtime.outcomes import sign_of
 from mai_core.runtime.pool import Pool
 from mai_core.runtime.prompting import Prompter
 from mai_core.runtime.spending import Spending
@@ -101,6 +102,8 @@ class Answering:
             raise
         except MaiError as error:
             turn.failed.append((attempt.key, error))
+            if (sign := sign_of(error)) is not None:
+                turn.answer.troubles += ((attempt.key, sign),)
             await self._learn(model, error)
             borrowed = attempt.key in turn.borrowed
             turn.chain = turn.chain.after(attempt, _cause(error), borrowed=borrowed, heirs=turn.heirs)

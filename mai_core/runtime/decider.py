@@ -16,6 +16,7 @@ from mai_core.policy.feasibility import Limits, Situation
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.health import kept_out_words
 from mai_core.policy.models import ModelProfile
+from mai_core.policy.outcomes import Abilities
 from mai_core.policy.resources import PoolKind, ResourceSnapshot
 from mai_core.policy.selection import Decision, Rejection, RejectionReason
 from mai_core.policy.speed import Machine, MeasuredSpeed
@@ -26,6 +27,7 @@ from mai_core.runtime.learning import Learning
 from mai_core.runtime.metering import Metering
 from mai_core.runtime.monitor import Monitor
 from mai_core.runtime.observing import Observing
+from mai_core.runtime.outcomes import Outcomes
 from mai_core.runtime.pool import Pool
 from mai_core.runtime.spending import Spending
 from mai_core.runtime.status import Held
@@ -49,6 +51,7 @@ class Decider:
         learning: Learning,
         spending: Spending,
         metering: Metering,
+        outcomes: Outcomes,
         limits: Limits,
         rules: StabilityRules,
         arbiter: str,
@@ -63,6 +66,7 @@ class Decider:
         self._learning = learning
         self._spending = spending
         self._metering = metering
+        self._outcomes = outcomes
         self._limits = limits
         self._rules = rules
         self._arbiter = arbiter
@@ -73,8 +77,8 @@ class Decider:
         self, features: TaskFeatures, *, current: str | None, pinned: str | None, conversation: str = ""
     ) -> Situation:
         """Everything a decision depends on, as it is now, for a turn of ``conversation``."""
-        models, loaded, speeds = await asyncio.gather(
-            self._catalog.current(), self._pool.loaded(), asyncio.to_thread(self._store.speeds)
+        models, loaded, (speeds, abilities) = await asyncio.gather(
+            self._catalog.current(), self._pool.loaded(), asyncio.to_thread(self._past)
         )
         pinned_on: tuple[str, ...] = ()
         if pinned is not None and not self._catalog.meant(pinned):
@@ -108,6 +112,7 @@ class Decider:
             read=self._pool.read(conversation) if conversation else {},
             budget=await asyncio.to_thread(self._spending.budget),
             experts=await asyncio.to_thread(self._learning.experts),
+            abilities=abilities,
         )
 
     async def kept_out(self) -> tuple[Rejection, ...]:
@@ -166,6 +171,9 @@ class Decider:
         """
         with self._breakers.admissions() as admits:
             yield lambda key: admits(self._catalog.origin(key))
+
+    def _past(self) -> tuple[Mapping[tuple[str, str], MeasuredSpeed], Abilities]:
+        return self._store.speeds(), self._outcomes.abilities()
 
     def _decided(self, situation: Situation) -> Decision:
         return decide(situation, self._strategies.ballots, arbiter=self._arbiter, rules=self._rules)

@@ -21,6 +21,7 @@ from mai_core.policy.messages import (
     Usage,
 )
 from mai_core.policy.models import LoadedModel
+from mai_core.policy.outcomes import Sign
 from mai_core.policy.repetition import before_loop, loop_start
 from mai_core.policy.seam import Seam
 from mai_core.policy.selection import Candidate, Decision
@@ -38,7 +39,8 @@ Emit = Callable[[TurnEvent], None]
 class Answer:
     """An answer as it grows; whole when ``stop`` is set. ``first_token`` is on the clock of the answering.
 
-    ``model`` writes now, or wrote last; ``parts`` says who wrote the text from where on.
+    ``model`` writes now, or wrote last; ``parts`` says who wrote the text from where on. ``troubles`` are the
+    models that went wrong, and how.
     """
 
     text: str = ""
@@ -50,6 +52,7 @@ class Answer:
     decision: Decision | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     parts: tuple[tuple[int, str], ...] = ()
+    troubles: tuple[tuple[str, Sign], ...] = ()
 
     @property
     def earlier(self) -> tuple[str, ...]:

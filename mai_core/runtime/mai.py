@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +19,10 @@ from mai_core.paths import Paths
 from mai_core.plugin.interfaces import FetchProgress
 from mai_core.plugin.registry import PluginRegistry
 from mai_core.policy.appraisal import Appraisal, Asked
+from mai_core.policy.lessons import Lesson
 from mai_core.policy.messages import Conversation, GenerationOptions, Image, Message, Role, Tool
 from mai_core.policy.models import ModelProfile
+from mai_core.policy.outcomes import Sign
 from mai_core.policy.triggers import WatchRules
 from mai_core.runtime.answering import Answering, Emit
 from mai_core.runtime.anticipating import Anticipating
@@ -34,6 +36,7 @@ from mai_core.runtime.manager import ModelManager
 from mai_core.runtime.metering import Metering
 from mai_core.runtime.monitor import Monitor
 from mai_core.runtime.observing import Observing
+from mai_core.runtime.outcomes import Outcomes
 from mai_core.runtime.pool import Pool
 from mai_core.runtime.presence import Presence, ProcessState, others
 from mai_core.runtime.prompting import Prompter
@@ -51,6 +54,8 @@ if TYPE_CHECKING:
 __all__ = ["AsyncMai"]
 
 log = logging.getLogger("mai")
+
+Work = Callable[[Emit], Awaitable[Reply]]
 
 
 class AsyncMai:
@@ -93,6 +98,13 @@ class AsyncMai:
         metering = Metering(store)
         spending = Spending(store, per_day=settings.cost.budget_day, per_month=settings.cost.budget_month)
         learning = Learning(store, arbiter=settings.selection.arbiter, seconds_value=rules.seconds_value)
+        self._outcomes = Outcomes(
+            store,
+            learning,
+            enabled=settings.learning.outcomes,
+            half_life=settings.learning.half_life_days * 86_400.0,
+            now=time.time,
+        )
         decider = Decider(
             catalog=self._catalog,
             pool=self._pool,
@@ -103,6 +115,7 @@ class AsyncMai:
             learning=learning,
             spending=spending,
             metering=metering,
+            outcomes=self._outcomes,
             limits=limits,
             rules=rules,
             arbiter=settings.selection.arbiter,
@@ -165,6 +178,7 @@ class AsyncMai:
             learning=learning,
             metering=metering,
             monitor=self._monitor,
+            outcomes=self._outcomes,
             judging=Judging(),
             instructions=settings.context.system_prompt,
             note=self._note,
@@ -246,11 +260,45 @@ class AsyncMai:
         then is kept. Raises the ``MaiError`` that says why there is no answer, a shutdown in the middle of it among
         the reasons: the message is kept all the same.
         """
-        # Everything of a turn runs in one task. The queue needs no bound: a reply is no longer than its window.
-        events: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
         message = text if isinstance(text, Message) else Message(role=Role.USER, content=text)
         options = replace(self._options(), tools=tuple(tools), json_schema=json_schema)
-        turn = asyncio.create_task(self._turn(message, options, conversation, events.put_nowait))
+
+        async def turn(emit: Emit) -> Reply:
+            refuse_nonsense(message)
+            async with self._beginning:
+                name = conversation or self.conversation or await self.new_conversation()
+            return await self._turns.run(message, options, name, emit)
+
+        async with aclosing(self._streamed(turn)) as events:
+            async for event in events:
+                yield event
+
+    async def retry(
+        self, text: str | None = None, *, conversation: str | None = None, tools: Sequence[Tool] = ()
+    ) -> AsyncGenerator[TurnEvent, None]:
+        """Have the last message answered anew, or ``text`` in its place, event by event like ``stream``.
+
+        That speaks, mildly, against the model that wrote the reply there was; who answers is decided anew. The reply
+        stays until another is whole. Raises ``MaiError`` where nothing was asked.
+        """
+        options = replace(self._options(), tools=tuple(tools))
+
+        async def turn(emit: Emit) -> Reply:
+            name = conversation or self.conversation
+            if name is None:
+                raise MaiError("nothing was asked yet", remedy="say something")
+            if text is not None:
+                refuse_nonsense(Message(role=Role.USER, content=text))
+            return await self._turns.again(options, name, emit, text=text)
+
+        async with aclosing(self._streamed(turn)) as events:
+            async for event in events:
+                yield event
+
+    async def _streamed(self, work: Work) -> AsyncGenerator[TurnEvent, None]:
+        # Everything of a turn runs in one task. The queue needs no bound: a reply is no longer than its window.
+        events: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
+        turn = asyncio.create_task(self._turn(work, events.put_nowait))
         self._running.add(turn)
         turn.add_done_callback(self._running.discard)
         turn.add_done_callback(lambda _: events.put_nowait(None))
@@ -270,6 +318,26 @@ class AsyncMai:
         if wanted is None:
             return Conversation(id="")
         return await asyncio.to_thread(self.store.conversation, wanted)
+
+    async def rate(self, good: bool, *, conversation: str | None = None) -> str:
+        """Say that the last reply was good, or bad; returns the model that wrote it.
+
+        From now on that counts when models are chosen for such tasks. Raises ``MaiError`` where there is no reply, and
+        where the settings say that nothing is learnt.
+        """
+        history = await self.get_conversation_history(conversation)
+        reply = next((m for m in reversed(history.messages) if m.role is Role.ASSISTANT and m.model), None)
+        if reply is None:
+            raise MaiError("there is no reply to rate", remedy="ask something first")
+        if not self.loaded.settings.learning.outcomes:
+            raise MaiError("nothing is learnt from outcomes", remedy="mai config set learning.outcomes true")
+        if not await asyncio.to_thread(self._outcomes.told, history.id, reply, Sign.RATED, float(good)):
+            raise MaiError("it is not known any more how that reply came about", remedy="rate a newer one")
+        return reply.model
+
+    async def learnt(self) -> tuple[Lesson, ...]:
+        """What this person's own outcomes taught of models."""
+        return await asyncio.to_thread(self._outcomes.lessons)
 
     async def get_status(self) -> Status:
         """The state of everything, the other Mai processes of this person included."""
@@ -398,11 +466,8 @@ class AsyncMai:
             self._presence.close()
         await asyncio.to_thread(self.store.close)
 
-    async def _turn(self, message: Message, options: GenerationOptions, conversation: str | None, emit: Emit) -> Reply:
-        refuse_nonsense(message)
-        async with self._beginning:
-            name = conversation or self.conversation or await self.new_conversation()
-        reply = await self._turns.run(message, options, name, emit)
+    async def _turn(self, work: Work, emit: Emit) -> Reply:
+        reply = await work(emit)
         if self._lasting:
             self._in_background(self.prepare())
         return reply

@@ -27,16 +27,19 @@ class Recorder:
         self._catalog = catalog
         self._registry = registry
 
-    def keep(self, conversation: str, asked: Message, answer: Answer) -> None:
-        """Store what there is of an answer that did not come to its end, and of the decision that led to it."""
-        if answer.text:
+    def keep(self, conversation: str, asked: Message, answer: Answer, replaces: Message | None = None) -> None:
+        """Store what there is of an answer that did not come to its end, and of the decision that led to it.
+
+        Another answer is only replaced by a whole one.
+        """
+        if answer.text and replaces is None:
             if answer.parts:
                 answer.model = answer.parts[-1][1]  # the one that was tried last may have written nothing
             self.keep_text(conversation, answer)
         self.keep_decision(conversation, asked, answer)
 
-    def keep_text(self, conversation: str, answer: Answer) -> Message:
-        """Store an answer; returns it as stored."""
+    def keep_text(self, conversation: str, answer: Answer, replaces: Message | None = None) -> Message:
+        """Store an answer, in the place of another if it ``replaces`` one; returns it as stored."""
         message = Message(
             role=Role.ASSISTANT,
             content=answer.text,
@@ -45,6 +48,8 @@ class Recorder:
             tool_calls=answer.tool_calls,
             earlier=answer.earlier,
         )
+        if replaces is not None:
+            return self._store.supersede(conversation, replaces.id, message)
         return self._store.append(conversation, message)
 
     def keep_decision(self, conversation: str, asked: Message, answer: Answer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from types import TracebackType
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from mai_core.paths import Paths
 from mai_core.plugin.interfaces import FetchProgress
 from mai_core.plugin.registry import PluginRegistry
+from mai_core.policy.lessons import Lesson
 from mai_core.policy.messages import Conversation, Message, Tool
 from mai_core.policy.models import ModelProfile
 from mai_core.runtime.mai import AsyncMai
@@ -87,7 +88,9 @@ class Mai:
         json_schema: dict[str, Any] | None = None,
     ) -> Iterator[TurnEvent]:
         """Answer ``text``, event by event. Closing the iterator stops the model; see ``AsyncMai.stream``."""
-        events = self._mai.stream(text, conversation=conversation, tools=tools, json_schema=json_schema)
+        return self._events(self._mai.stream(text, conversation=conversation, tools=tools, json_schema=json_schema))
+
+    def _events(self, events: AsyncGenerator[TurnEvent, None]) -> Iterator[TurnEvent]:
         try:
             while True:
                 try:
@@ -97,6 +100,20 @@ class Mai:
         finally:
             if not self._closed:  # the shutdown has ended the turn otherwise
                 self._wait(events.aclose())
+
+    def retry(
+        self, text: str | None = None, *, conversation: str | None = None, tools: Sequence[Tool] = ()
+    ) -> Iterator[TurnEvent]:
+        """Have the last message answered anew, or ``text`` in its place; see ``AsyncMai.retry``."""
+        return self._events(self._mai.retry(text, conversation=conversation, tools=tools))
+
+    def rate(self, good: bool, *, conversation: str | None = None) -> str:
+        """Say that the last reply was good, or bad; returns the model that wrote it."""
+        return self._wait(self._mai.rate(good, conversation=conversation))
+
+    def learnt(self) -> tuple[Lesson, ...]:
+        """What this person's own outcomes taught of models."""
+        return self._wait(self._mai.learnt())
 
     def get_conversation_history(self, conversation: str | None = None) -> Conversation:
         """The conversation in use, or the one named, with all its messages."""

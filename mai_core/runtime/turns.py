@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
 from mai_core.errors import MaiError, NothingFits
 from mai_core.policy.feasibility import Situation
 from mai_core.policy.features import TaskFeatures, turn_features
 from mai_core.policy.messages import GenerationOptions, Message, Role, StopReason
 from mai_core.policy.models import Capability
+from mai_core.policy.outcomes import Sign
 from mai_core.runtime.answering import Answer, Emit
 from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.judging import Judging
@@ -19,6 +21,7 @@ from mai_core.runtime.manager import ModelManager
 from mai_core.runtime.metering import Metering
 from mai_core.runtime.monitor import Monitor
 from mai_core.runtime.observing import Observing
+from mai_core.runtime.outcomes import Outcomes
 from mai_core.runtime.pool import Pool
 from mai_core.runtime.recording import Recorder
 from mai_core.runtime.sight import nobody_sees
@@ -30,6 +33,24 @@ __all__ = ["Turns", "refuse_nonsense"]
 ASKING = (Role.USER, Role.TOOL)
 SECONDS_METERED = 5.0
 """What lasted so long, a reply or quiet, filled the last look at the machine's power."""
+
+ANEW = "(An earlier answer to this was not what was wanted. Answer it anew, in another way.)"
+"""What a model that replaces a reply is told below the question; it is not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """What is to be answered after what came ``before``, since when, and the reply that the answer ``replaces``."""
+
+    asked: Message
+    before: tuple[Message, ...]
+    started: float
+    replaces: Message | None = None
+
+    @property
+    def shown(self) -> Message:
+        """The message as models get to see it."""
+        return replace(self.asked, content=f"{self.asked.content}\n\n{ANEW}") if self.replaces else self.asked
 
 
 class Turns:
@@ -50,6 +71,7 @@ class Turns:
         learning: Learning,
         metering: Metering,
         monitor: Monitor,
+        outcomes: Outcomes,
         judging: Judging,
         instructions: str,
         note: Callable[[str], Awaitable[None]],
@@ -63,6 +85,7 @@ class Turns:
         self._learning = learning
         self._metering = metering
         self._monitor = monitor
+        self._outcomes = outcomes
         self._judging = judging
         self._instructions = instructions
         self._note = note
@@ -77,41 +100,71 @@ class Turns:
         """
         started = time.monotonic()
         asked = await asyncio.to_thread(self._store.append, conversation, message)
-        async with self._of.setdefault(conversation, asyncio.Lock()):
+        async with self._turn_in(conversation):
             stored = (await asyncio.to_thread(self._store.conversation, conversation)).messages
             # Messages that came in meanwhile have their own turn after this one.
-            messages = (*(m for m in stored if m.id < asked.id or m.role not in ASKING), asked)
-            previous, answer = self._manager.current, Answer()
-            await self._meter(busy=False)
-            self.running += 1
-            try:
-                await self._note(conversation)
-                situation = await self._answer(answer, asked, messages, options, conversation, emit)
-            finally:
-                self.running -= 1
-                self._quiet_since = time.monotonic()
-                await asyncio.shield(self._note(conversation))
-            seconds = time.monotonic() - started
-            if answer.usage.completion_seconds >= SECONDS_METERED:
-                await self._meter(busy=True)
-            first = (answer.first_token or time.monotonic()) - started
-            written = await asyncio.to_thread(self._recorder.keep_text, conversation, answer)
-            answer.decision = await self._manager.explained(situation)
-            await asyncio.to_thread(self._recorder.keep_decision, conversation, asked, answer)
-            reply = Reply(
-                message=written,
-                conversation=conversation,
-                usage=answer.usage,
-                decision=answer.decision,
-                receipt=answer.receipt,
-                first_token_seconds=first,
-                seconds=seconds,
-            )
-            await asyncio.to_thread(self._recorder.measured, reply)
-            await asyncio.to_thread(self._learning.answered, reply)
-            await self._observe(written.model)
-            self._recorder.tell(previous, reply)
-            return reply
+            before = tuple(m for m in stored if m.id < asked.id or m.role not in ASKING)
+            return await self._carried_out(_Asking(asked, before, started), options, conversation, emit)
+
+    async def again(
+        self, options: GenerationOptions, conversation: str, emit: Emit, *, text: str | None = None
+    ) -> Reply:
+        """Answer what was asked last once more, or ``text`` in its place.
+
+        The reply there was speaks against the model that wrote it. It stays until another is whole; with ``text`` it
+        goes with the message it answered, at once. Raises ``MaiError`` as ``run`` does, and where nothing was asked.
+        """
+        started = time.monotonic()
+        async with self._turn_in(conversation):
+            stored = (await asyncio.to_thread(self._store.conversation, conversation)).messages
+            asked, reply = asked_last(stored, ASKING if text is None else (Role.USER,))
+            before = tuple(m for m in stored if m.id < asked.id)
+            if reply is not None:
+                sign = Sign.RETRIED if text is None else Sign.EDITED
+                await asyncio.to_thread(self._outcomes.told, conversation, reply, sign, sign.verdict)
+            if text is not None:
+                asked = replace(asked, content=text)
+                asked = await asyncio.to_thread(self._store.supersede, conversation, asked.id, asked)
+                reply = None
+            asking = _Asking(asked, before, started, replaces=reply)
+            return await self._carried_out(asking, options, conversation, emit)
+
+    def _turn_in(self, conversation: str) -> asyncio.Lock:
+        return self._of.setdefault(conversation, asyncio.Lock())
+
+    async def _carried_out(self, asking: _Asking, options: GenerationOptions, conversation: str, emit: Emit) -> Reply:
+        previous, answer = self._manager.current, Answer()
+        await self._meter(busy=False)
+        self.running += 1
+        try:
+            await self._note(conversation)
+            situation = await self._answer(answer, asking, options, conversation, emit)
+        finally:
+            self.running -= 1
+            self._quiet_since = time.monotonic()
+            await asyncio.shield(self._note(conversation))
+        seconds = time.monotonic() - asking.started
+        if answer.usage.completion_seconds >= SECONDS_METERED:
+            await self._meter(busy=True)
+        first = (answer.first_token or time.monotonic()) - asking.started
+        written = await asyncio.to_thread(self._recorder.keep_text, conversation, answer, asking.replaces)
+        answer.decision = await self._manager.explained(situation)
+        await asyncio.to_thread(self._recorder.keep_decision, conversation, asking.asked, answer)
+        reply = Reply(
+            message=written,
+            conversation=conversation,
+            usage=answer.usage,
+            decision=answer.decision,
+            receipt=answer.receipt,
+            first_token_seconds=first,
+            seconds=seconds,
+        )
+        await asyncio.to_thread(self._recorder.measured, reply)
+        await asyncio.to_thread(self._learning.answered, reply)
+        await asyncio.to_thread(self._outcomes.answered, reply, answer.troubles)
+        await self._observe(written.model)
+        self._recorder.tell(previous, reply)
+        return reply
 
     def features(
         self, asked: Message, before: Sequence[Message], options: GenerationOptions | None = None
@@ -132,25 +185,26 @@ class Turns:
     async def _answer(
         self,
         answer: Answer,
-        asked: Message,
-        messages: Sequence[Message],
+        asking: _Asking,
         options: GenerationOptions,
         conversation: str,
         emit: Emit,
     ) -> Situation:
-        """Have the last of ``messages`` answered; the situation it was decided in.
+        """Have a message answered; the situation it was decided in.
 
         Whatever ends that early, what there is of the answer is kept.
         """
-        features = self.features(asked, messages[:-1], options)
+        asked, messages = asking.asked, (*asking.before, asking.shown)
+        features = self.features(asked, asking.before, options)
         try:
             return await self._manager.generate_response(answer, conversation, messages, features, options, emit)
         except BaseException as error:
             if answer.stop is None:
                 cancelled = isinstance(error, asyncio.CancelledError)
                 answer.stop = StopReason.CANCELLED if cancelled else StopReason.FAILED
-            await asyncio.shield(asyncio.to_thread(self._recorder.keep, conversation, asked, answer))
+            await asyncio.shield(asyncio.to_thread(self._recorder.keep, conversation, asked, answer, asking.replaces))
             if isinstance(error, MaiError):
+                await asyncio.to_thread(self._outcomes.went_wrong, answer.decision, answer.troubles)
                 await asyncio.to_thread(self._learning.failed, answer.decision)
             if isinstance(error, NothingFits) and Capability.VISION in features.capabilities:
                 raise nobody_sees(error, answer.decision, self._catalog.models) from error
@@ -170,6 +224,15 @@ class Turns:
         if model is not None:
             for loaded, filled in await self._pool.filled(model):
                 await self._observing.observe(model, loaded, filled)
+
+
+def asked_last(messages: Sequence[Message], roles: Sequence[Role]) -> tuple[Message, Message | None]:
+    """The last message of one of ``roles``, and the last reply after it. Raises ``MaiError`` where there is none."""
+    asked = next((m for m in reversed(messages) if m.role in roles), None)
+    if asked is None:
+        raise MaiError("nothing was asked yet", remedy="say something")
+    replies = [m for m in messages if m.id > asked.id and m.role is Role.ASSISTANT]
+    return asked, replies[-1] if replies else None
 
 
 def refuse_nonsense(message: Message) -> None:

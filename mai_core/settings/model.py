@@ -13,6 +13,7 @@ __all__ = [
     "ContextSettings",
     "CostSettings",
     "GenerationSettings",
+    "LearningSettings",
     "LogSettings",
     "MemorySettings",
     "MonitorSettings",
@@ -153,6 +154,13 @@ class CostSettings(Section):
     budget_month: Annotated[float, Field(ge=0.0)] | None = None
 
 
+class LearningSettings(Section):
+    """Whether, and how lastingly, models are judged by how their replies turned out for this person."""
+
+    outcomes: bool = True
+    half_life_days: Annotated[float, Field(gt=0.0)] = 90.0
+
+
 class StarterSettings(Section):
     """The model that is fetched when there is none."""
 
@@ -202,6 +210,7 @@ class Settings(Section):
     generation: GenerationSettings = GenerationSettings()
     preload: PreloadSettings = PreloadSettings()
     cost: CostSettings = CostSettings()
+    learning: LearningSettings = LearningSettings()
     starter: StarterSettings = StarterSettings()
     monitor: MonitorSettings = MonitorSettings()
     log: LogSettings = LogSettings()

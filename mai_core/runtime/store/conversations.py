@@ -16,6 +16,7 @@ from mai_core.runtime.store import images as pictures
 from mai_core.runtime.store import search as index
 from mai_core.runtime.store.codec import decode, encode
 from mai_core.runtime.store.database import Database
+from mai_core.runtime.store.outcomes import unlink
 from mai_core.runtime.store.text import excerpt, id_at, single_line, storable, typed_id
 
 __all__ = ["ConversationSummary", "Conversations"]
@@ -68,18 +69,41 @@ class Conversations(Database):
         of a person becomes the title of a conversation that has none.
         """
         with self._writing() as connection:
+            return self._append(connection, conversation_id, message)
+
+    def supersede(self, conversation_id: str, first: int, message: Message) -> Message:
+        """Put a message in the place of all from the id ``first`` on: all of it happens, or nothing.
+
+        Returns it as stored, like ``append``. How the replies that are gone turned out stays known of their models.
+        """
+        with self._writing() as connection:
             title = _title(connection, conversation_id)
-            (last,) = connection.execute(
-                "SELECT ifnull(max(id), 0) FROM messages WHERE conversation = ?", (conversation_id,)
-            ).fetchone()
-            stored = replace(message, id=last + 1, created=self._now())
-            stored = _add(connection, conversation_id, stored)
-            if not title and stored.role is Role.USER:
-                title = single_line(stored.content or ", ".join(image.name for image in stored.images))
-            connection.execute(
-                "UPDATE conversations SET title = ?, updated = ? WHERE id = ?", (title, stored.created, conversation_id)
-            )
-            return stored
+            index.forget(connection, conversation_id, first)
+            unlink(connection, conversation_id, first)
+            which = "conversation = ? AND id >= ?", (conversation_id, first)
+            gone = connection.execute(f"SELECT content FROM messages WHERE {which[0]}", which[1]).fetchall()
+            if any(title == single_line(content) for (content,) in gone):
+                connection.execute("UPDATE conversations SET title = '' WHERE id = ?", (conversation_id,))
+            connection.execute(f"DELETE FROM messages WHERE {which[0]}", which[1])
+            stored = self._append(connection, conversation_id, message)
+            pictures.sweep(connection)
+            _forget_state(connection, conversation_id, first)
+        self._empty_journal()
+        return stored
+
+    def _append(self, connection: sqlite3.Connection, conversation_id: str, message: Message) -> Message:
+        title = _title(connection, conversation_id)
+        (last,) = connection.execute(
+            "SELECT ifnull(max(id), 0) FROM messages WHERE conversation = ?", (conversation_id,)
+        ).fetchone()
+        stored = replace(message, id=last + 1, created=self._now())
+        stored = _add(connection, conversation_id, stored)
+        if not title and stored.role is Role.USER:
+            title = single_line(stored.content or ", ".join(image.name for image in stored.images))
+        connection.execute(
+            "UPDATE conversations SET title = ?, updated = ? WHERE id = ?", (title, stored.created, conversation_id)
+        )
+        return stored
 
     def restore(self, conversation: Conversation) -> Conversation:
         """Store a whole conversation, such as an imported one, under its own id, or a new one when that is taken."""
@@ -129,10 +153,14 @@ class Conversations(Database):
             return index.relevant(connection, conversation_id, text, limit)
 
     def delete(self, conversation_id: str) -> None:
-        """Delete a conversation with everything said and decided in it, beyond recovery from the files."""
+        """Delete a conversation with everything said and decided in it, beyond recovery from the files.
+
+        How its replies turned out stays known of their models, and no longer of which conversation.
+        """
         with self._writing() as connection:
             _title(connection, conversation_id)
             index.forget(connection, conversation_id)
+            unlink(connection, conversation_id)
             connection.execute("DELETE FROM conversations WHERE id = ?", (conversation_id,))
             pictures.sweep(connection)
         self._empty_journal()
@@ -249,6 +277,20 @@ def _add(connection: sqlite3.Connection, conversation_id: str, message: Message)
     pictures.add(connection, number, stored.images)
     connection.execute("UPDATE conversations SET newest = ? WHERE id = ?", (number, conversation_id))
     return stored
+
+
+def _forget_state(connection: sqlite3.Connection, conversation_id: str, first: int) -> None:
+    """Drop what a compression left when it looked at messages from ``first`` on: they are others now."""
+    row = connection.execute("SELECT context_state FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
+    if row is None or row[0] is None:
+        return
+    try:
+        state = decode(ContextState, row[0])
+        newest = max(state.covered, state.digested, *(id for id, _ in state.recalled), 0)
+    except ValueError:
+        newest = first
+    if newest >= first:
+        connection.execute("UPDATE conversations SET context_state = NULL WHERE id = ?", (conversation_id,))
 
 
 def _title(connection: sqlite3.Connection, conversation_id: str) -> str:

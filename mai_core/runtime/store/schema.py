@@ -145,6 +145,30 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX spendings_by_day ON spendings (day)",
     ),
+    (
+        # What became of replies, and nothing of what was said. ``message`` is NULL for what is no reply. Of replies
+        # that are gone, with their conversation or without, nothing stays that tells where they stood. ``changed``
+        # counts changes up; setting 'outcomes' holds the newest.
+        """
+        CREATE TABLE outcomes (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            changed INTEGER NOT NULL,
+            conversation TEXT REFERENCES conversations (id) ON DELETE SET NULL,
+            message INTEGER,
+            made REAL NOT NULL,
+            model TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            difficulty REAL NOT NULL,
+            discrimination REAL NOT NULL,
+            expected REAL NOT NULL,
+            value REAL NOT NULL,
+            sign TEXT NOT NULL,
+            seconds REAL NOT NULL
+        )
+        """,
+        "CREATE INDEX outcomes_by_change ON outcomes (changed)",
+        "CREATE INDEX outcomes_by_message ON outcomes (conversation, message)",
+    ),
 )
 
 

@@ -64,14 +64,17 @@ def words(term: str) -> list[str]:
     return re.findall(r"\w+", term)
 
 
-def forget(connection: sqlite3.Connection, conversation: str) -> None:
-    """Remove a conversation's words from the index. To be called before its messages are deleted."""
+def forget(connection: sqlite3.Connection, conversation: str, first: int = 0) -> None:
+    """Remove a conversation's words from the index, or those of its messages from the id ``first`` on.
+
+    To be called before the messages are deleted.
+    """
     if not (has_full_text(connection) and _index_exists(connection)):
         return
     connection.execute(
         "INSERT INTO words (words, rowid, content) "
-        "SELECT 'delete', number, content FROM messages WHERE conversation = ? AND number <= ?",
-        (conversation, _indexed(connection)),
+        "SELECT 'delete', number, content FROM messages WHERE conversation = ? AND id >= ? AND number <= ?",
+        (conversation, first, _indexed(connection)),
     )
     # Until its segments are merged the index only marks words as deleted.
     connection.execute("INSERT INTO words (words) VALUES ('optimize')")
