@@ -148,7 +148,7 @@ def test_a_file_of_comments_keeps_them(file: Path) -> None:
         (
             "selection.arbiter",
             "frist",
-            'selection.arbiter must be "first" or "vote", not "frist"; did you mean "first"?',
+            'selection.arbiter must be "first" or "vote" or "weighted" or "exp4", not "frist"; did you mean "first"?',
         ),
         ("selection", "first", "selection must be a section of `name: value` lines"),
         ("log.files", "0", "log.files must be a whole number, 1 or more, not 0"),

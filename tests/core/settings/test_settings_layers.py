@@ -17,6 +17,8 @@ from mai_core.paths import Paths
 from mai_core.settings import LoadedSettings, Settings, load_settings, validate
 from mai_core.settings.document import LIMIT, parse_document
 
+ARBITERS = '"first" or "vote" or "weighted" or "exp4"'
+
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -116,7 +118,7 @@ WRONG = [
     ("zzzzzz: 1\n", 'mai.yaml:1: unknown setting "zzzzzz"'),
     (
         "selection:\n  arbiter: frist\n",
-        'mai.yaml:2: selection.arbiter must be "first" or "vote", not "frist"; did you mean "first"?',
+        f'mai.yaml:2: selection.arbiter must be {ARBITERS}, not "frist"; did you mean "first"?',
     ),
     ("memory:\n  headroom: 10\n", "mai.yaml:2: memory.headroom must be a number from 0 to 1, not 10"),
     ("memory:\n  headroom: .nan\n", "mai.yaml:2: memory.headroom must be a number from 0 to 1, not NaN"),
@@ -267,7 +269,7 @@ ENVIRONMENT = [
     ({"MAI_LOG__LEVEL__X": "1"}, "MAI_LOG__LEVEL__X: no such setting; did you mean MAI_LOG__LEVEL?"),
     (
         {"MAI_SELECTION__ARBITER": "frist"},
-        'MAI_SELECTION__ARBITER: selection.arbiter must be "first" or "vote", not "frist"; did you mean "first"?',
+        f'MAI_SELECTION__ARBITER: selection.arbiter must be {ARBITERS}, not "frist"; did you mean "first"?',
     ),
     ({"MAI_LOG__FILES": "many"}, 'MAI_LOG__FILES: log.files must be a whole number, 1 or more, not "many"'),
     (
@@ -324,7 +326,7 @@ def test_an_empty_variable_and_those_of_other_purpose_say_nothing(paths: Paths) 
 FLAGS: list[tuple[list[str], str]] = [
     (["selection.arbitre=first"], 'command line: unknown setting "arbitre" under selection; did you mean "arbiter"?'),
     (["selection.arbiter"], "command line: selection.arbiter is not name=value; write --set selection.arbiter=value"),
-    (["selection.arbiter=5"], 'command line: selection.arbiter must be "first" or "vote", not "5"'),
+    (["selection.arbiter=5"], f'command line: selection.arbiter must be {ARBITERS}, not "5"'),
     (["log.level.deep=5"], 'command line: log.level is not a section but "debug" or "info" or "warning" or "error"'),
     (["log.files=[1"], "command line: log.files:1: not valid YAML"),
     (["=5"], 'command line: unknown setting ""'),
