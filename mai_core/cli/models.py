@@ -44,6 +44,7 @@ _REJECTED = {
     RejectionReason.UNKNOWN_HOST: "unknown machine",
     RejectionReason.NOT_CHAT: "no chat model",
     RejectionReason.UNAVAILABLE: "not reachable",
+    RejectionReason.BUDGET: "budget spent",
 }
 
 _COLOURS = {
