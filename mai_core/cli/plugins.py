@@ -1,15 +1,16 @@
-"""``mai plugins``: what is registered, by whom, and what failed."""
+"""``mai plugins``: what is registered, by whom, and what failed; and a package for a new one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mai_core.cli.help import new_app
 from mai_core.cli.invocation import Invocation
-from mai_core.cli.output import err, ink, print_json, print_table
+from mai_core.cli.output import err, ink, note, out, print_json, print_table
 from mai_core.cli.tables import table
 
 if TYPE_CHECKING:
@@ -24,13 +25,37 @@ app = new_app()
 _COLOURS = {"ok": "green", "failed": "red", "blocked": "yellow"}
 
 
-@app.command()
+@app.callback(invoke_without_command=True)
 def plugins(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """What is registered, by whom, and what failed and why."""
-    invocation = Invocation.of(ctx)
+    """What is registered, by whom, and what failed and why. With a command: a package for a plugin of your own."""
+    if ctx.invoked_subcommand is None:
+        _list(Invocation.of(ctx), as_json)
+
+
+@app.command()
+def new(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="What the strategy is to be called: small letters, digits, dashes.")],
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FOLDER", help="Where to write it; mai-NAME here when left out.")
+    ] = None,
+) -> None:
+    """Write a package for a selection strategy: it installs and passes its tests as it is, to be changed from there."""
+    from mai_core.plugin.scaffold import PREFIX, write_strategy
+
+    files = write_strategy(name, to, taken=Invocation.of(ctx).registry().strategies())
+    name = name.removeprefix(PREFIX)
+    for file in files:
+        out().print(ink(str(file)), soft_wrap=True)
+    folder = files[0].parent.parent
+    note(f"Next: cd {folder} && pip install -e '.[test]' && pytest; then mai bench check {name}")
+    note(f"Followed once it is listed: mai config set selection.strategies '[{name}]'")
+
+
+def _list(invocation: Invocation, as_json: bool) -> None:
     registry = invocation.registry()
     found = registry.describe()
     if as_json:

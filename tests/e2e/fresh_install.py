@@ -22,7 +22,10 @@ class FreshInstall:
         self.home = folder / "home"
         self.bin = folder / "env" / ("Scripts" if os.name == "nt" else "bin")
         venv.create(folder / "env", with_pip=True)
-        packages = [ROOT, *(project.parent for project in EXAMPLES.glob("*/pyproject.toml"))]
+        self.install(ROOT, *(project.parent for project in EXAMPLES.glob("*/pyproject.toml")))
+
+    def install(self, *packages: Path) -> None:
+        """Install packages from their folders."""
         done = self._run(self.bin / "python", "-m", "pip", "install", "--quiet", *packages)
         assert done.returncode == 0, done.stderr
 

@@ -73,3 +73,12 @@ def test_the_environment_is_a_fresh_one(installed: FreshInstall) -> None:
     where = Path(installed.python("import mai_core; print(mai_core.__file__)"))
     assert where.is_relative_to(installed.bin.parent)
     assert Path(sys.prefix) != installed.bin.parent
+
+
+def test_a_package_written_for_a_new_strategy_takes_part(installed: FreshInstall, tmp_path: Path) -> None:
+    told = installed.says("plugins", "new", "fresh", "--to", str(tmp_path / "new"))
+    assert all(Path(line).is_file() for line in told.splitlines())
+    installed.install(tmp_path / "new")
+    plugins = {plugin["name"]: plugin for plugin in installed.json("plugins", "--json")}
+    assert plugins["fresh"]["registers"] == {"strategies": ["fresh"]}
+    assert plugins["fresh"]["distribution"] == "mai-fresh"
