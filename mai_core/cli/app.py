@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "why": CommandEntry(
         "mai_core.cli.why", "Explain the last choice of model, or try a prompt without running it.", TALK
     ),
+    "rate": CommandEntry("mai_core.cli.rate", "Say how the last reply was, or see what that taught.", TALK),
     "history": CommandEntry("mai_core.cli.history", "List, show, search, export and delete conversations.", TALK),
     "models": CommandEntry("mai_core.cli.models", "Every model there is, and how it fits this machine now.", MODELS),
     "switch": CommandEntry("mai_core.cli.switch", "Pin a model for the coming turns, or let Mai choose again.", MODELS),

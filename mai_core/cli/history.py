@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -90,7 +90,8 @@ def export(
     """Write a conversation as Markdown or JSON."""
     with Invocation.of(ctx).store() as store:
         conversation = store.conversation(id)
-    text = export_text(conversation, format)
+        ratings = store.ratings(conversation.id)
+    text = export_text(conversation, format, ratings)
     if output is None:
         sys.stdout.write(text)
     else:
@@ -178,11 +179,11 @@ def show_conversation(conversation: Conversation, *, last: int | None = None) ->
         console.print()
 
 
-def export_text(conversation: Conversation, format: ExportFormat) -> str:
-    """The conversation in a file's format, ending with a line break."""
+def export_text(conversation: Conversation, format: ExportFormat, ratings: Mapping[int, float]) -> str:
+    """The conversation in a file's format, ending with a line break; JSON has the ``ratings`` of its replies, too."""
     from mai_core.runtime.export import to_json, to_markdown
 
-    text = to_json(conversation) if format is ExportFormat.JSON else to_markdown(conversation)
+    text = to_json(conversation, ratings) if format is ExportFormat.JSON else to_markdown(conversation)
     return text if text.endswith("\n") else text + "\n"
 
 

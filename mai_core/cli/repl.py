@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import termios
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mai_core.cli.invocation import Invocation
     from mai_core.policy.messages import Image
     from mai_core.runtime.mai import AsyncMai
+    from mai_core.runtime.turn import TurnEvent
 
 __all__ = ["Repl", "converse"]
 
@@ -117,7 +118,9 @@ class Repl:
         """The next thing the person says; None when there is nothing more."""
         while True:
             try:
-                return await self._session.prompt_async(FormattedText([("class:prompt", "› ")]), handle_sigint=False)
+                draft, self._slash.draft = self._slash.draft, ""
+                prompt = FormattedText([("class:prompt", "› ")])
+                return await self._session.prompt_async(prompt, handle_sigint=False, default=draft)
             except EOFError:
                 return None
             except KeyboardInterrupt:
@@ -142,19 +145,24 @@ class Repl:
     async def _obey(self, text: str) -> None:
         if text.startswith("/") and not text.startswith("//"):
             await self._slash.obey(text)
+            turn, self._slash.turn = self._slash.turn, None
+            if turn is not None:
+                await self._show(turn)
         else:
             images, self._slash.images = self._slash.images, ()
             for image in images:
                 note(image_line(image))
-            out().print()
-            view = TurnView(markdown=self._markdown, told=self._told)
             said = text.removeprefix("/") if text.startswith("//") else text
-            reply = await show_turn(self._mai.stream(asking(said, images)), view)
-            self._model = self._answered = reply.message.model or self._model
-            self._waits = self._answered not in self._meant
-            out().print()
+            await self._show(self._mai.stream(asking(said, images)))
         if text.startswith("/"):
             await self._look_around()
+
+    async def _show(self, turn: AsyncGenerator[TurnEvent, None]) -> None:
+        out().print()
+        reply = await show_turn(turn, TurnView(markdown=self._markdown, told=self._told))
+        self._model = self._answered = reply.message.model or self._model
+        self._waits = self._answered not in self._meant
+        out().print()
 
     async def _stoppable(self, work: Awaitable[None]) -> None:
         """Run until done or Ctrl-C; what goes wrong is told in one line and the conversation goes on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from mai_core.cli.output import ink, note, out, print_table
 from mai_core.cli.tables import table
 from mai_core.errors import MaiError
+from mai_core.policy.messages import Role
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mai_core.policy.messages import Image
     from mai_core.runtime.mai import AsyncMai
+    from mai_core.runtime.turn import TurnEvent
 
 __all__ = ["COMMANDS", "Leave", "Slash", "SlashCommand"]
 
@@ -52,6 +54,10 @@ COMMANDS = {
         SlashCommand(
             "image [FILE]", "show an image with your next message; without a file, none after all", takes_file=True
         ),
+        SlashCommand("good", "say that the last reply was good: its model is chosen more for such tasks"),
+        SlashCommand("bad", "say that it was not"),
+        SlashCommand("retry", "have the last reply written anew; that counts a little against its model"),
+        SlashCommand("edit [TEXT]", "put your last message differently; without a text it comes back to be changed"),
         SlashCommand("why [PROMPT]", "explain the last choice, or try a prompt without running it"),
         SlashCommand("status", "what is loaded and how much memory is left"),
         SlashCommand("history [TEXT]", "the latest conversations, or those that hold this text"),
@@ -65,11 +71,18 @@ COMMANDS = {
 
 
 class Slash:
-    """Carries out commands on the conversation in use. ``images`` are to be shown with the next message."""
+    """Carries out commands on the conversation in use.
+
+    images  to be shown with the next message
+    turn    what a command began and is to be shown as a reply
+    draft   what the person is to go on writing
+    """
 
     def __init__(self, mai: AsyncMai, images: Sequence[Image] = ()) -> None:
         self._mai = mai
         self.images = tuple(images)
+        self.turn: AsyncGenerator[TurnEvent, None] | None = None
+        self.draft = ""
 
     async def obey(self, line: str) -> None:
         """Carry out one line. Raises ``Leave``, or ``MaiError`` with the nearest command for one nobody knows."""
@@ -133,6 +146,36 @@ class Slash:
             self.images = ()
         out().print()
 
+    async def _good(self, words: str) -> None:
+        await self._rate(words, good=True)
+
+    async def _bad(self, words: str) -> None:
+        await self._rate(words, good=False)
+
+    async def _rate(self, words: str, *, good: bool) -> None:
+        from mai_core.cli.rate import rated
+
+        note(rated(await self._mai.rate(good), good=good))
+        if words:
+            note("What you said of it is not kept.")
+        out().print()
+
+    async def _retry(self, _: str) -> None:
+        messages = (await self._mai.get_conversation_history()).messages
+        if messages and messages[-1].role is Role.ASSISTANT:
+            note(f"written anew; the reply of {messages[-1].model} goes when another is there, and counts against it")
+        self.turn = self._mai.retry()
+
+    async def _edit(self, text: str) -> None:
+        if text:
+            self.turn = self._mai.retry(text)
+            return
+        messages = (await self._mai.get_conversation_history()).messages
+        asked = next((m.content for m in reversed(messages) if m.role is Role.USER), None)
+        if asked is None:
+            raise MaiError("nothing was asked yet", remedy="say something")
+        self.draft = f"/edit {asked}"
+
     async def _why(self, prompt: str) -> None:
         from mai_core.cli.why import why_view
 
@@ -171,7 +214,8 @@ class Slash:
         conversation = await self._mai.get_conversation_history()
         path = Path(file or f"mai-{conversation.id}.md")
         form = ExportFormat.JSON if path.suffix == ".json" else ExportFormat.MARKDOWN
-        write_export(export_text(conversation, form), path)
+        ratings = self._mai.store.ratings(conversation.id)
+        write_export(export_text(conversation, form, ratings), path)
         note(f"{len(conversation.messages)} messages written to {path}")
         out().print()
 

@@ -65,7 +65,7 @@ def why_view(explanation: Explanation) -> Group:
     decision = explanation.decision
     parts: list[RenderableType] = [_headline(explanation), "", _turn(decision)]
     if decision.candidates:
-        parts += ["", _candidates(decision)]
+        parts += ["", _candidates(decision), *_learnt(decision)]
     for ballot in decision.ballots:
         parts += ["", *_ballot(ballot, len(decision.ballots) > 1)]
     if decision.rejections:
@@ -152,6 +152,18 @@ def _candidates(decision: Decision) -> Table:
             *(shown(c) for shown in _COLUMNS.values()),
         )
     return made
+
+
+def _learnt(decision: Decision) -> Iterable[Text]:
+    """What this person's own outcomes have to do with the quality of each candidate, where that can be seen."""
+    kind = decision.features.kind.value
+    told = [c for c in decision.candidates if c.outcomes or abs(c.learnt) >= 0.005]
+    for c in sorted(told, key=lambda c: (c.key != decision.choice, -c.quality)):
+        whose = "your outcomes with others"
+        if c.outcomes:
+            whose = f"{c.outcomes} of your own outcomes" if c.outcomes > 1 else "one outcome of your own"
+        line = ink(("Quality  ", "bold"), (c.key, "cyan"), f" {c.quality:.2f}: {c.quality - c.learnt:.2f} beforehand, ")
+        yield line.append(f"{c.learnt:+.2f} from {whose} in {kind}")
 
 
 def _place(candidate: Candidate) -> str:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -79,8 +80,12 @@ class _ExportedConversation(_Exported):
     messages: list[_ExportedMessage]
 
 
-def to_dict(conversation: Conversation) -> dict[str, Any]:
-    """The conversation as plain JSON values; times are seconds since the epoch."""
+def to_dict(conversation: Conversation, ratings: Mapping[int, float] | None = None) -> dict[str, Any]:
+    """The conversation as plain JSON values; times are seconds since the epoch.
+
+    ``ratings`` are what the person said replies were worth, by message. They do not come back with the conversation:
+    what was learnt of them is learnt.
+    """
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -96,6 +101,7 @@ def to_dict(conversation: Conversation) -> dict[str, Any]:
                 "model": message.model,
                 "stop": message.stop.value if message.stop else None,
                 "pinned": message.pinned,
+                "rating": (ratings or {}).get(message.id),
                 "created": message.created,
                 "tool_calls": [
                     {"id": call.id, "name": call.name, "arguments": call.arguments} for call in message.tool_calls
@@ -118,9 +124,9 @@ def to_dict(conversation: Conversation) -> dict[str, Any]:
     }
 
 
-def to_json(conversation: Conversation) -> str:
-    """The conversation as JSON text, indented, ending in a newline."""
-    return json.dumps(to_dict(conversation), ensure_ascii=False, indent=2) + "\n"
+def to_json(conversation: Conversation, ratings: Mapping[int, float] | None = None) -> str:
+    """The conversation as JSON text, indented, ending in a newline; ``ratings`` as in ``to_dict``."""
+    return json.dumps(to_dict(conversation, ratings), ensure_ascii=False, indent=2) + "\n"
 
 
 def from_json(text: str | bytes) -> Conversation:
