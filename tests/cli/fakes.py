@@ -16,8 +16,10 @@ from mai_core.paths import Paths
 from mai_core.plugin.interfaces import FetchProgress
 from mai_core.policy.context import Receipt
 from mai_core.policy.features import TaskFeatures, TaskKind
+from mai_core.policy.lessons import Lesson, lessons
 from mai_core.policy.messages import Conversation, Image, Message, ReasoningDelta, Role, StopReason, TextDelta, Usage
 from mai_core.policy.models import Footprint, LoadedModel, LoadPlan, ModelProfile, Tier
+from mai_core.policy.outcomes import Sign, outcome_of, refit
 from mai_core.policy.resources import Cpu, Host, MemoryPool, PoolKind, ResourceSnapshot
 from mai_core.policy.selection import (
     Ballot,
@@ -339,6 +341,18 @@ class ScriptedMai:
             )
             for profile in MODELS
         )
+
+    async def rate(self, good: bool, *, conversation: str | None = None) -> str:
+        history = await self.get_conversation_history(conversation)
+        reply = history.messages[-1]
+        features = decision().features
+        made = outcome_of(CANDIDATES[0], features, Sign.RATED, value=float(good), seconds=0.2)
+        self.store.record_outcome(made, history.id, reply.id)
+        return reply.model
+
+    async def learnt(self) -> tuple[Lesson, ...]:
+        outcomes = self.store.outcomes().changed.values()
+        return lessons(outcomes, refit(outcomes, now=time.time()))
 
     async def explain(self, prompt: str | None = None, *, conversation: str | None = None) -> Explanation:
         if prompt is not None:
