@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,7 @@ def test_bounds_decide_the_exit_status(mai: Run) -> None:
         ("--fail-under", "beauty=1"),
         ("--fail-under", "quality=nobody"),
         ("--fail-under", "aiq=1"),
+        ("--fail-under", "broken-laws=0"),
         ("--seeds", "1", "--fail-under", "quality=tiered"),
         ("--machine", "toaster"),
     ],
@@ -99,7 +101,7 @@ def test_real_answers_and_a_class_of_ones_own(mai: Run, tmp_path: Path, monkeypa
     (tmp_path / "loyal_one.py").write_text(OWN)
     (tmp_path / "school.csv").write_text(TABLE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.path", ["", *__import__("sys").path])
+    monkeypatch.setattr("sys.path", [*sys.path])
     options = (*SMALL, "--table", "school.csv", "--html", "r.html", "--fail-under", "accuracy=1")
     told = mai("bench", "compare", "loyal_one:Loyal", "smallest", *options)
     assert told.code == 0, told.err
@@ -112,6 +114,15 @@ def test_real_answers_and_a_class_of_ones_own(mai: Run, tmp_path: Path, monkeypa
     missing = mai("bench", "compare", "no_such_module:Loyal", *SMALL)
     assert missing.code == 1
     assert missing.err.startswith("mai: no_such_module cannot be imported")
+
+
+def test_laws_stand_beside_everything_else(mai: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mai_core.cli.bench.contest.IN_WORLDS", 2)
+    told = mai("bench", "compare", "tiered", "smallest", *SMALL, "--laws", "--fail-under", "broken-laws=0")
+    assert told.code == 0
+    assert "tiered and the laws: keeps all " in told.out
+    assert "smallest and the laws" not in told.out
+    assert mai("bench", "compare", "smallest", *SMALL, "--laws").code == 2
 
 
 def test_without_matplotlib_the_report_says_how_to_get_plots(
@@ -133,3 +144,4 @@ def test_a_place_that_cannot_be_written_is_one_line(mai: Run, tmp_path: Path) ->
     told = mai("bench", "compare", "smallest", *SMALL, "--html", str(tmp_path / "file" / "r.html"))
     assert told.code == 1
     assert "cannot be written" in told.err.splitlines()[0]
+    assert told.out == ""

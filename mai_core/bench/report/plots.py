@@ -94,8 +94,7 @@ def png(figure: Figure) -> bytes:
 
 
 def _svg(figure: Figure, *, titled: bool = False) -> str:
-    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    return _drawn(figure, "svg", titled=titled, metadata=nothing, transparent=True).decode()
+    return _drawn(figure, "svg", titled=titled, transparent=True).decode()
 
 
 def _drawn(figure: Figure, form: str, *, titled: bool, **options: Any) -> bytes:

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from mai_core.bench.report.comparison import Comparison
 from mai_core.bench.report.metrics import METRICS, Better, metric_of, written
 
-__all__ = ["ON_TABLES", "PAIRED", "Threshold", "Verdict", "judged", "threshold"]
+__all__ = ["LAWS", "ON_TABLES", "PAIRED", "Threshold", "Verdict", "judged", "threshold"]
 
 PAIRED = frozenset({"quality", "waiting", "switches", "joules", "cost", "worth", "regret"})
 """Keys of the metrics of which differences in the same worlds are known."""
 
 ON_TABLES = frozenset({"aiq", "accuracy", "over-hull", "over-means"})
 """Keys of those that only real answers tell."""
+
+LAWS = "broken-laws"
+"""The key of what only trying the laws tells."""
 
 
 @dataclass(frozen=True, slots=True)

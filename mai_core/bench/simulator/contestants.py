@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from mai_core.bench.simulator.learners import LEARNERS
 from mai_core.errors import PluginError
 from mai_core.plugin.ballots import collect_ballots
-from mai_core.plugin.dotted import is_dotted, strategy_at
+from mai_core.plugin.finding import find_strategy
 from mai_core.plugin.interfaces import SelectionStrategy
 from mai_core.plugin.registry import PluginRegistry
 from mai_core.policy.arbitration import ARBITERS
@@ -111,7 +111,7 @@ def contestant(
         return Contestant(name=name, strategies=(("greedy-fit", {}),), rules=NO_STABILITY)
     if name.startswith("fixed:"):
         return Contestant(name=name, strategies=(("fixed", {"model": name.removeprefix("fixed:")}),), rules=rules)
-    if name not in _BUILT and name not in registered and not is_dotted(name):
+    if name not in _BUILT and name not in registered and ":" not in name:
         raise PluginError(
             f"there is no strategy {name!r}", remedy=f"there are {', '.join(sorted({*registered, *BASELINES, 'mai'}))}"
         )
@@ -127,7 +127,7 @@ def vote_of(chosen: Contestant, registry: PluginRegistry) -> Vote:
 def _strategy(name: str, options: Mapping[str, Any], registry: PluginRegistry) -> SelectionStrategy:
     if name in _BUILT:
         return _BUILT[name](**options)
-    return strategy_at(name, options) if is_dotted(name) else registry.strategy(name, dict(options))
+    return find_strategy(registry, name, dict(options))
 
 
 def _timeless() -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from mai_core.errors import MaiError
 if TYPE_CHECKING:
     from mai_core.bench.report.comparison import Cell, Comparison
 
-__all__ = ["ReportError", "require_plots", "show", "write"]
+__all__ = ["ReportError", "make_room", "require_plots", "show", "write"]
 
 # What leaves a narrow terminal first, and heads that are shorter than in a report.
 DROP = ("lost", "cost", "joules", "worth", "waiting-p50", "over-hull", "switches")
@@ -39,6 +40,14 @@ def require_plots() -> None:
         raise ReportError("plots are drawn by Matplotlib, which is not here", remedy=REMEDY)
 
 
+def make_room(html: Path | None, svg: Path | None, png: Path | None) -> None:
+    """Make the folders that will be written to, so that a wrong one is told at once. Raises ``ReportError``."""
+    with _told_in_a_line():
+        for folder in (html and html.parent, svg, png):
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+
+
 def show(comparison: Comparison) -> None:
     """The one table of all, and what was found."""
     from mai_core.bench.report.metrics import metric_of
@@ -58,9 +67,15 @@ def show(comparison: Comparison) -> None:
 
 
 def write(comparison: Comparison, html: Path | None, svg: Path | None, png: Path | None) -> Sequence[str]:
-    """Write what is asked for, and say where. Raises ``ReportError``."""
-    try:
+    """Write what is asked for where there is ``make_room``, and say where. Raises ``ReportError``."""
+    with _told_in_a_line():
         return list(_written(comparison, html, svg, png))
+
+
+@contextmanager
+def _told_in_a_line() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         told = f"{error.filename or 'the report'} cannot be written ({error.strerror})"
         raise ReportError(told, remedy="choose another place") from error
@@ -73,12 +88,10 @@ def _written(comparison: Comparison, html: Path | None, svg: Path | None, png: P
     figures = comparison.figures
     if html is not None:
         drawn = {figure.key: plots.inline_svg(figure) for figure in figures} if plots.can_draw() else {}
-        html.parent.mkdir(parents=True, exist_ok=True)
         html.write_text(page(comparison, drawn, plots.REMEDY), encoding="utf-8")
         yield f"The report: {html}" if drawn else f"The report, without plots: {html} ({plots.REMEDY} for plots)"
     for folder, ending in ((svg, "svg"), (png, "png")):
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
             for figure in figures:
                 content = plots.svg(figure).encode() if ending == "svg" else plots.png(figure)
                 (folder / f"{figure.key}.{ending}").write_bytes(content)

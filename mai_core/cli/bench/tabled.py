@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mai_core.plugin.interfaces import SelectionStrategy
     from mai_core.plugin.registry import PluginRegistry
 
-__all__ = ["on_tables"]
+__all__ = ["on_tables", "strategies_among"]
 
 
 def on_tables(
@@ -41,14 +41,9 @@ def on_tables(
     from mai_core.bench.replay.pool import choose
     from mai_core.bench.replay.study import Terms
     from mai_core.bench.replay.tables import find_tables, read_table
-    from mai_core.plugin.dotted import is_dotted
 
     options = invocation.settings.settings.selection.options
-    competing = {
-        name: dict(options.get(name, {}))
-        for name in names
-        if name in registry.strategies() or _is_class(name, is_dotted)
-    }
+    competing = {name: dict(options.get(name, {})) for name in strategies_among(names, registry)}
     if not competing:
         raise typer.BadParameter("real answers can only be chosen by a strategy", param_hint="--table")
     terms = Terms(seed=seed, jobs=jobs, resume=resume)
@@ -60,16 +55,18 @@ def on_tables(
     return [partial(_run, pool, competing, registry, terms) for pool in pools]
 
 
-def _is_class(name: str, is_dotted: Callable[[str], bool]) -> bool:
-    return is_dotted(name) and not name.startswith("fixed:")
+def strategies_among(names: Sequence[str], registry: PluginRegistry) -> Sequence[str]:
+    """Those of ``names`` that are one strategy, not several together nor something the simulator has of its own."""
+    there = registry.strategies()
+    return [name for name in names if name in there or (":" in name and not name.startswith("fixed:"))]
 
 
 def _run(pool: Pool, competing: Mapping[str, Mapping[str, Any]], registry: PluginRegistry, terms: Terms) -> Replayed:
     from mai_core.bench.replay.study import replay
-    from mai_core.plugin.dotted import is_dotted, strategy_at
+    from mai_core.plugin.finding import find_strategy
 
     def build(name: str, options: Mapping[str, Any]) -> SelectionStrategy:
-        return strategy_at(name, options) if is_dotted(name) else registry.strategy(name, dict(options))
+        return find_strategy(registry, name, dict(options))
 
     with Waiting() as waiting:
         return replay(pool, competing, build, terms, lambda text, share: waiting.share(f"{pool.name}: {text}", share))

@@ -10,7 +10,9 @@ import pytest
 
 from mai_core.bench.report import plots
 from mai_core.bench.report.comparison import Comparison
+from mai_core.bench.report.lawful import Tried, lawful
 from mai_core.bench.report.page import page
+from mai_core.bench.report.thresholds import judged, threshold
 from mai_core.bench.simulator.results import METRICS
 
 from .made_up import EVIL, comparison, difference, standing, two
@@ -148,9 +150,31 @@ def test_several_tables_are_told_apart() -> None:
     assert "AIQ, street" in page(made, {}, "")
 
 
+def test_details_come_last() -> None:
+    titles = [section.title for section in comparison(standing("mine"), tables=("school",)).sections]
+    assert titles[-2:] == ["Real answers: school", "Machine by machine"]
+
+
 def test_json_has_every_figure() -> None:
     told = two(quality=(-0.2, 0.1)).to_json()
     assert told["contestants"]["mine"]["figures"]["waiting-p95"] == {"value": 10.0, "low": None, "high": None}
     assert told["contestants"]["mine"]["figures"]["switches"]["value"] == 10.0
     assert told["first_less"]["yours"]["quality"] == pytest.approx({"value": 0.2, "low": 0.1, "high": 0.3})
     assert told["seed"] == 7
+
+
+def test_laws_are_told_where_they_are_broken() -> None:
+    tried = {
+        "mine": Tried(40),
+        "yours": Tried(38, broken=((EVIL, "Twice the same is the same."),), unjudged=(("steady", "never answers"),)),
+    }
+    made = two()
+    made = Comparison(made.contestants, made.origin, (*made.parts, lawful(tried, worlds=100)))
+    assert [finding.told for finding in made.findings[-2:]] == [
+        "mine and the laws: keeps all 40.",
+        f"yours and the laws: keeps 38 of 40; breaks {EVIL} (twice the same is the same); "
+        "steady could not be judged (never answers).",
+    ]
+    assert "script" not in read(page(made, {}, "")).tags
+    verdicts = judged(made, [threshold("broken-laws=0", ["mine", "yours"])])
+    assert [verdict.kept for verdict in verdicts] == [True]
