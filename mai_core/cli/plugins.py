@@ -35,7 +35,7 @@ def plugins(
         _list(Invocation.of(ctx), as_json)
 
 
-@app.command()
+@app.command(short_help="Write a package for a selection strategy.")
 def new(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="What the strategy is to be called: small letters, digits, dashes.")],

@@ -19,8 +19,8 @@ def bench() -> None:
     """Measure how good Mai's own judgement is, on this machine and on simulated ones."""
 
 
-app.command()(check)
-app.command()(compare)
-app.command()(footprint)
-app.command()(replay)
-app.command()(simulate)
+app.command(short_help="Hold strategies to laws, on generated worlds.")(check)
+app.command(short_help="Strategies beside each other, with a report.")(compare)
+app.command(short_help="Predicted memory beside measured.")(footprint)
+app.command(short_help="Strategies on outcomes of real models.")(replay)
+app.command(short_help="Strategies on simulated machines.")(simulate)
