@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from mai_core.cli.output import err, is_fancy, note, out
 from mai_core.cli.waiting import Waiting
-from mai_core.errors import ContextExceeded, MaiError, OutOfMemory
+from mai_core.errors import ContextExceeded, MaiError, ModelStruggles, OutOfMemory
 from mai_core.policy.messages import ReasoningDelta, StopReason, TextDelta
 from mai_core.policy.placements import meant
 from mai_core.policy.selection import Move
+from mai_core.policy.struggle import Struggle
 from mai_core.runtime.turn import FellBack, Fetching, Loading, ModelChosen, Reply, Retracted, TurnEnd, TurnEvent
 
 if TYPE_CHECKING:
@@ -146,6 +147,9 @@ class TurnView:
             case ModelChosen(decision):
                 self._announce(decision)
                 self._wait("")
+            case FellBack(error=ModelStruggles(struggle=Struggle.DOUBTED), next=str(following)):
+                self._tell_if_remote(following)
+                self._wait("asking again")  # nobody has read anything: there is nothing to explain
             case FellBack(key, error, following) if following is not None:
                 self._hand_over(key, error, following)
             case FellBack():

@@ -97,6 +97,9 @@ def _headline(explanation: Explanation) -> Text:
             line.append("; there is room for more by now, and it is loaded anew when it is idle", "yellow")
     if explanation.authors not in ((), (decision.choice,)):
         line.append(f"\nThe reply was written by {', then '.join(explanation.authors)}.", "yellow")
+    if decision.doubt_below is not None:
+        line.append(f"\nA better model answers where its first words are below {decision.doubt_below:g}", "dim")
+        line.append(" (mean log-probability)", "dim")
     if decision.followed and decision.move is not Move.PIN:
         line.append(f"\n{decision.followed}", "dim")
     if decision.favourite and decision.favourite != decision.choice:

@@ -76,7 +76,7 @@ def ask(
     if not fault and proposals and not _sound(proposals, known):
         fault = _wrong(proposals, known)
         if not fault:
-            proposals = [Proposal(p.key, min(1.0, max(0.0, p.score)), p.reason) for p in proposals]
+            proposals = [p._replace(score=min(1.0, max(0.0, p.score))) for p in proposals]
     if fault:
         return Ballot(strategy=strategy.name, weight=weight, fault=fault, seconds=seconds)
     return Ballot(strategy=strategy.name, weight=weight, proposals=_best_first(proposals), seconds=seconds)
@@ -87,13 +87,19 @@ def _sound(proposals: Sequence[Proposal], known: frozenset[str]) -> bool:
     count = len(proposals)
     if list(map(type, proposals)).count(Proposal) != count:
         return False
-    keys, scores, reasons = zip(*proposals, strict=True)
+    keys, scores, reasons, doubts = zip(*proposals, strict=True)
     if list(map(type, keys)).count(str) != count or list(map(type, reasons)).count(str) != count:
         return False
     if len(known.intersection(keys)) != count or not _NUMBERS.issuperset(map(type, scores)):
         return False
+    if doubts.count(None) != count and not all(map(_is_logprob, doubts)):
+        return False
     total = sum(scores)  # not a number as soon as one of them is none; then min and max would tell nothing
     return bool(total == total and min(scores) >= 0.0 and max(scores) <= 1.0)
+
+
+def _is_logprob(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value <= 0.0)
 
 
 def _best_first(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
@@ -109,7 +115,7 @@ def _wrong(proposals: Sequence[object], known: frozenset[str]) -> str:
     for proposal in proposals:
         if not isinstance(proposal, Proposal):
             return f"answered with {_shown(proposal)}, not a Proposal"
-        key, score, reason = proposal
+        key, score, reason, doubt_below = proposal
         if not isinstance(key, str):
             return f"proposed {_shown(key)}, which is no key"
         if key not in known:
@@ -123,6 +129,8 @@ def _wrong(proposals: Sequence[object], known: frozenset[str]) -> str:
             return f"gave {key} the score {score}, which is outside [0, 1]"
         if not isinstance(reason, str):
             return f"gave {key} the reason {_shown(reason)}, which is no text"
+        if not _is_logprob(doubt_below):
+            return f"doubts {key} below {_shown(doubt_below)}, which is no logarithm of a probability"
     return ""
 
 

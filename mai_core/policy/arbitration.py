@@ -26,7 +26,7 @@ def first(ballots: Sequence[Ballot]) -> tuple[Ranked, ...]:
     order: dict[str, Ranked] = {}
     leading = next((b for b in ballots if b.proposals), None)
     for ballot in ballots:
-        for key, score, reason in ballot.proposals:
+        for key, score, reason, _ in ballot.proposals:
             if key not in order:
                 order[key] = Ranked(key, score if ballot is leading else 0.0, f"{ballot.strategy}: {reason}")
     return tuple(order.values())
@@ -76,7 +76,7 @@ def _utilities(ballots: Sequence[Ballot]) -> dict[str, float]:
             continue
         weight = ballot.weight
         weights += weight
-        for key, score, _ in ballot.proposals:
+        for key, score, _, _ in ballot.proposals:
             totals[key] = totals.get(key, 0.0) + weight * score
     if weights <= 0.0:
         return totals

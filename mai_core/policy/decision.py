@@ -83,6 +83,7 @@ def conclude(
         elif pinned is not None:
             reason = f"{pinned} is pinned but cannot run now; {reason}"
     return Decision(
+        doubt_below=_doubt_below(ballots, choice) if move is not Move.PIN else None,
         move=move,
         choice=choice,
         reason=reason,
@@ -97,6 +98,12 @@ def conclude(
         candidates=request.candidates,
         rejections=tuple(rejections),
     )
+
+
+def _doubt_below(ballots: Sequence[Ballot], choice: str | None) -> float | None:
+    """Where whoever counts wants a second opinion on the choice: the first of them says from when on."""
+    wishes = (p.doubt_below for b in ballots if b.weight > 0.0 for p in b.proposals if p.key == choice)
+    return next((below for below in wishes if below is not None), None)
 
 
 def _followed(ballots: Sequence[Ballot], experts: Experts) -> str:

@@ -97,7 +97,7 @@ class Chain:
         model = self.models[attempt.key]
         if self.handovers >= MOST_HANDOVERS or len(self.tried | {attempt.key}) >= MOST_MODELS:
             return ()
-        bearable = struggle in (Struggle.SLOW, Struggle.UNSURE)
+        bearable = struggle in (Struggle.SLOW, Struggle.UNSURE, Struggle.DOUBTED)
         if bearable and attempt.to_the_end:
             return ()
 
@@ -131,7 +131,7 @@ class Chain:
                 rest = self._only(rest, lambda other: other.backend != model.backend)
             case Struggle.LOOPED:
                 rest, handovers = self._only(rest, lambda other: not _alike(other, model)), handovers + 1
-            case Struggle.SLOW | Struggle.UNSURE if not attempt.to_the_end:
+            case Struggle.SLOW | Struggle.UNSURE | Struggle.DOUBTED if not attempt.to_the_end:
                 handovers += 1
                 last = (replace(attempt, to_the_end=True),)
             case Struggle.WINDOW_FULL:

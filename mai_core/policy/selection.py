@@ -150,11 +150,15 @@ class Proposal(NamedTuple):
     """What a strategy thinks of one candidate: an absolute utility in [0, 1] and the reason in a few words.
 
     A strategy may leave candidates out. The score of one candidate must not depend on which others there are.
+
+    ``doubt_below`` asks for a second opinion when this candidate is chosen: its first tokens are held back, and where
+    their mean log-probability is below that, a better model answers in its place. None lets it answer.
     """
 
     key: str
     score: float
     reason: str = ""
+    doubt_below: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +209,7 @@ class Decision:
 
     ``ranking`` begins with ``choice``. ``favourite`` is the arbiter's first; it differs from ``choice`` when
     stability or a pin held the decision back. ``followed`` says in words whom ``exp4`` followed, ``spent`` what was
-    spent of the budget. ``flip`` is filled in on request.
+    spent of the budget. ``doubt_below`` is that of the proposal the choice follows. ``flip`` is filled in on request.
     """
 
     move: Move
@@ -218,6 +222,7 @@ class Decision:
     arbiter: str = ""
     followed: str = ""
     spent: str = ""
+    doubt_below: float | None = None
     features: TaskFeatures
     ballots: tuple[Ballot, ...] = ()
     candidates: tuple[Candidate, ...] = ()

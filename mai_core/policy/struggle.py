@@ -56,6 +56,7 @@ class Struggle(StrEnum):
     looped       the same passage, over and over
     slow         the rate collapsed, and another model would finish sooner
     unsure       whatever it writes is unlikely by its own probabilities
+    doubted      its first words are, and a second opinion was asked for: nobody has read them
     window-full  the window was full before the answer ended
     """
 
@@ -64,6 +65,7 @@ class Struggle(StrEnum):
     LOOPED = "looped"
     SLOW = "slow"
     UNSURE = "unsure"
+    DOUBTED = "doubted"
     WINDOW_FULL = "window-full"
 
 

@@ -50,7 +50,8 @@ class Learning:
         """A turn has ended with a reply. What it is worth is what was predicted, until the person says otherwise."""
         decision, message = reply.decision, reply.message
         writer = decision.candidate(message.model)
-        struggled = message.model != decision.choice or bool(message.earlier) or message.stop is StopReason.REPEATED
+        handed_over = decision.doubt_below is None and message.model != decision.choice
+        struggled = handed_over or bool(message.earlier) or message.stop is StopReason.REPEATED
         self._heard(
             decision,
             reward(

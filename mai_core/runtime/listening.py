@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from mai_core.errors import MaiError, ModelStruggles
 from mai_core.plugin.interfaces import Backend
 from mai_core.policy.context import Receipt, TransferPlan
+from mai_core.policy.doubt import FirstWords, successors
 from mai_core.policy.fallback import Attempt, Chain
 from mai_core.policy.messages import (
     GenerationOptions,
@@ -80,6 +81,7 @@ class AnswerInProgress:
     borrowed  models that others loaded
     heirs     who would do better than the model that was stopped last, the best first
     whole     how the answer ends, and by which model, if nobody is left to go on with it
+    held      what is held back until it is judged; None while nothing is
     """
 
     answer: Answer
@@ -94,6 +96,7 @@ class AnswerInProgress:
     failed: list[tuple[str, MaiError]] = field(default_factory=list)
     heirs: tuple[str, ...] = ()
     whole: tuple[StopReason, str] | None = None
+    held: list[tuple[str, TextDelta | None]] | None = None
 
     @property
     def remaining(self) -> GenerationOptions:
@@ -109,9 +112,17 @@ class AnswerInProgress:
 
     def show(self, text: str, event: TextDelta | None = None) -> None:
         """Add to the answer; ``event`` is told as it is when it says just that."""
-        if text:
+        if self.held is not None:
+            self.held.append((text, event))
+        elif text:
             self.answer.add(text)
             self.emit(event if event is not None and event.text == text else TextDelta(text))
+
+    def release(self) -> None:
+        """Show what was held back."""
+        held, self.held = self.held, None
+        for text, event in held or ():
+            self.show(text, event)
 
     def retract(self, start: int) -> None:
         """Take back what was shown from there on."""
@@ -140,6 +151,7 @@ class Listening:
         answer, candidate, place = turn.answer, turn.candidate(attempt.key), (instance.backend, instance.instance)
         watch = StruggleWatch(expected_tps=candidate.tokens_per_second, before=answer.text)
         seam = Seam(answer.text)
+        words = self._first_words(turn, attempt)
         events = guarded(
             self._backends[instance.backend].generate(instance.instance, prompt.messages, tab.options),
             patience(candidate, tab.options, turn.decision.features),
@@ -152,19 +164,52 @@ class Listening:
                 async for event, at in events:
                     self._heard[place] = at
                     if isinstance(event, ReplyEnd):
-                        turn.show(seam.close())
                         answer.usage = tab.usage = event.usage
+                        turn.show(seam.close())
+                        self._judge(turn, attempt, words)
                         answer.stop = self._end(turn, attempt, event.stop)
                         return
                     if answer.first_token is None:
                         answer.first_token = at
                     struggle = self._take(turn, event, at, watch, seam)
+                    if turn.held is not None and words is not None:
+                        logprob = event.logprob if isinstance(event, TextDelta) else None
+                        if isinstance(event, ToolCall) or struggle is not None:
+                            turn.release()
+                        elif isinstance(event, TextDelta) and words.feed(logprob):
+                            self._judge(turn, attempt, words)
                     if struggle is not None and self._is_over(turn, attempt, struggle, watch):
                         return
         finally:
             turn.show(seam.close())
+            turn.release()
             turn.written += watch.tokens
             self._heard[place] = self._clock()
+
+    @staticmethod
+    def _first_words(turn: AnswerInProgress, attempt: Attempt) -> FirstWords | None:
+        """Begin to hold back a reply that a second opinion was asked for, where somebody could give one."""
+        below, decision = turn.decision.doubt_below, turn.decision
+        if below is None or attempt.key != decision.choice or attempt.to_the_end or turn.answer.text:
+            return None
+        others = (turn.candidate(heir) for heir in turn.chain.heirs(attempt, Struggle.DOUBTED))
+        if not successors(others, turn.candidate(attempt.key)):
+            return None
+        turn.held = []
+        return FirstWords(below)
+
+    @staticmethod
+    def _judge(turn: AnswerInProgress, attempt: Attempt, words: FirstWords | None) -> None:
+        """Show what was held back, or leave the answer to another: that raises ``ModelStruggles``."""
+        if turn.held is None or words is None:
+            return
+        if not words.doubted:
+            turn.release()
+            return
+        turn.held, turn.answer.first_token = None, None
+        others = (turn.candidate(heir) for heir in turn.chain.heirs(attempt, Struggle.DOUBTED))
+        turn.heirs = successors(others, turn.candidate(attempt.key))
+        raise ModelStruggles(f"{attempt.key} was not sure", Struggle.DOUBTED)
 
     @staticmethod
     def _take(

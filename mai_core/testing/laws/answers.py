@@ -116,7 +116,7 @@ def proposes_only_candidates(make: Make, request: SelectionRequest) -> None:
 @law(Group.ANSWERS, request=requests())
 def scores_are_utilities(make: Make, request: SelectionRequest) -> None:
     """Every score is a finite number in [0, 1]."""
-    for key, score, _ in proposals(make(), request):
+    for key, score, *_ in proposals(make(), request):
         number = isinstance(score, int | float) and not isinstance(score, bool)
         expect(number and math.isfinite(score), "a finite number", f"it gave {key} the score {score!r}")
         expect(0.0 <= score <= 1.0, "a score in [0, 1]", f"it gave {key} the score {score}")
