@@ -190,14 +190,14 @@ def _cell(cell: Cell | None, key: str, best: str, reference: bool) -> Markup:
 
 
 def _best(table: Table, column: int) -> str:
-    """The best of a column as it is written; nothing where all look alike."""
+    """The best of a column as it is written; nothing where more than half look alike."""
     metric = metric_of(table.columns[column])
     cells = [cell.value for row in table.rows if not row.reference and (cell := row.cells[column])]
-    told = {written(metric.unit, value, signed=metric.unit in SIGNED) for value in cells}
-    if len(told) < 2:
+    if len(cells) < 2:
         return ""
-    best = max(cells) if metric.better is Better.HIGHER else min(cells)
-    return written(metric.unit, best, signed=metric.unit in SIGNED)
+    told = [written(metric.unit, value, signed=metric.unit in SIGNED) for value in cells]
+    best = told[cells.index(max(cells) if metric.better is Better.HIGHER else min(cells))]
+    return best if 2 * told.count(best) <= len(told) else ""
 
 
 def _facts(comparison: Comparison) -> Markup:

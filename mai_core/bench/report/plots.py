@@ -33,7 +33,8 @@ LEGEND_LETTERS, MARK_LETTERS = 60, 6
 DOTS_AN_INCH = 200
 LONGEST = 22
 APART = 0.22
-MARKS = "os^DvPXp"
+# One fewer than colours, so that the ninth differs from the first in its mark.
+MARKS = "os^DvPX"
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 QUIET_DASHES = ((0, (5, 2)), (0, (6, 2, 1, 2)), (0, (9, 2)), (0, (1, 1.5)), (0, (2, 3)))
 

@@ -79,11 +79,11 @@ def _quality(cell: Cell, _: float) -> str:
 
 
 def _waiting(cell: Cell, there: float) -> str:
-    return f"{_share(cell, there, Unit.SECONDS)} {'longer' if cell.value > 0 else 'less'} waiting for the first word"
+    return _share(cell, there, "waiting for the first word", Unit.SECONDS)
 
 
 def _energy(cell: Cell, there: float) -> str:
-    return f"{_share(cell, there, Unit.JOULES)} {'more' if cell.value > 0 else 'less'} energy"
+    return _share(cell, there, "energy", Unit.JOULES, " J")
 
 
 def _switches(cell: Cell, _: float) -> str:
@@ -102,17 +102,20 @@ def _bounds(cell: Cell) -> tuple[float, float]:
     return low, high
 
 
-def _by(cell: Cell, unit: Unit) -> str:
-    low, high = _bounds(cell)
-    return f"{written(unit, abs(cell.value))} ({written(unit, low)} to {written(unit, high)})"
+def _by(cell: Cell, unit: Unit, symbol: str = "") -> str:
+    value, low, high = (f"{written(unit, size)}{symbol}" for size in (abs(cell.value), *_bounds(cell)))
+    return f"{value} ({low} to {high})"
 
 
-def _share(cell: Cell, there: float, unit: Unit) -> str:
-    """A difference as a share of what the other has; where that is nothing, as it is."""
-    if there <= 0.0:
-        return _by(cell, unit)
-    low, high = (100.0 * bound / there for bound in _bounds(cell))
-    return f"{100.0 * abs(cell.value) / there:.0f} % ({low:.0f} to {high:.0f} %)"
+def _share(cell: Cell, there: float, what: str, unit: Unit, symbol: str = "") -> str:
+    """A difference as a share of what the other has, or as a multiple of it, and as it is with its interval."""
+    way = "more" if cell.value > 0 else "less"
+    share = abs(cell.value) / there if there > 0.0 else 0.0
+    if not share or (cell.value < 0 and share > 1):
+        return f"{way} {what}, by {_by(cell, unit, symbol)}"
+    if cell.value > there:
+        return f"{1 + share:.1f} times the {what}, more by {_by(cell, unit, symbol)}"
+    return f"{100 * share:.0f} % {way} {what}, by {_by(cell, unit, symbol)}"
 
 
 def _times(count: int) -> str:

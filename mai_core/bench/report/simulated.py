@@ -19,6 +19,8 @@ __all__ = ["simulated"]
 
 GIB = 2**30
 THOUSAND, HUNDRED = 1000.0, 100.0
+# Factors beyond which what is small could not be told apart along an even axis.
+FAR = 10.0
 HEADLINE = ("quality", "waiting-p50", "waiting-p95", "switches", "oom", "lost", "joules", "cost", "worth", "regret")
 FAULTS = frozenset({"lost"})
 IN_GROUPS = ("quality", "waiting-p50", "waiting-p95", "switches", "killed", "joules", "worth", "regret")
@@ -115,19 +117,24 @@ def _sections(found: Results, figures: Mapping[str, Mapping[str, Cell]]) -> Sequ
 
 
 def _quality_over_cost(figures: Mapping[str, Mapping[str, Cell]]) -> Figure:
+    costs = [told["cost"].value for told in figures.values()]
     return Figure(
         key="quality-over-cost",
         title="Quality over cost",
         caption="Each mark is a strategy. Higher is better answers, further left is less waiting and electricity: "
         "whoever is above and to the left of another is better in both.",
         kind=Kind.POINTS,
-        x=Axis("cost: waiting and electricity, money for 1,000 turns"),
+        x=Axis("cost: waiting and electricity, money for 1,000 turns", log=_far_apart(costs)),
         y=Axis("quality of answers"),
         series=tuple(
             Series(name, ((told["cost"].value, told["quality"].value),), place)
             for place, (name, told) in enumerate(figures.items())
         ),
     )
+
+
+def _far_apart(values: Sequence[float]) -> bool:
+    return min(values) > 0.0 and max(values) > FAR * min(values)
 
 
 def _waiting(group: Group) -> Figure:

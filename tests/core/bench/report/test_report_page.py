@@ -13,7 +13,7 @@ from mai_core.bench.report.comparison import Comparison
 from mai_core.bench.report.lawful import Tried, lawful
 from mai_core.bench.report.page import page
 from mai_core.bench.report.thresholds import judged, threshold
-from mai_core.bench.simulator.results import METRICS
+from mai_core.bench.simulator.results import METRICS, Waits
 
 from .made_up import EVIL, comparison, difference, standing, two
 
@@ -112,13 +112,33 @@ def test_without_plots_there_is_everything_else() -> None:
 
 
 def test_sentences_claim_no_more_than_intervals_do() -> None:
-    told = two(quality=(-0.2, 0.1), first=(1.0, 0.5), joules=(50.0, 60.0))
+    yours = standing(
+        "yours",
+        first=Waits(5.0, 1.0, 10.0, 20.0),
+        beside=difference(quality=(-0.2, 0.1), first=(1.0, 0.5), joules=(50.0, 60.0)),
+    )
+    told = comparison(standing("mine"), yours)
     (line,) = [finding.told for finding in told.findings if finding.lead == "mine beside yours"]
     assert line == (
         "mine beside yours: better answers, quality 0.200 (0.100 to 0.300) higher; "
-        "25 % (12 to 38 %) less waiting for the first word; "
+        "20 % less waiting for the first word, by 1.0 s (500 ms to 1.5 s); "
         "no difference that these worlds can tell in energy, switches and worth."
     )
+
+
+@pytest.mark.parametrize(
+    ("there", "less", "told"),
+    [
+        (200.0, 100.0, "50 % less energy, by 100 J (90 J to 110 J)"),
+        (80.0, -20.0, "25 % more energy, by 20 J (10 J to 30 J)"),
+        (20.0, -80.0, "5.0 times the energy, more by 80 J (70 J to 90 J)"),
+        (0.0, -100.0, "more energy, by 100 J (90 J to 110 J)"),
+    ],
+)
+def test_shares_are_of_what_the_other_has(there: float, less: float, told: str) -> None:
+    yours = standing("yours", joules=there, beside=difference(joules=(less, 10.0)))
+    (line,) = [f.text for f in comparison(standing("mine"), yours).findings if f.lead == "mine beside yours"]
+    assert line.startswith(f"{told}; no difference")
 
 
 def test_memory_that_was_not_there_is_told_of_whoever_wanted_it() -> None:
@@ -138,6 +158,7 @@ def test_the_best_of_a_column_is_bold_and_references_never_are() -> None:
     made = page(comparison(standing("mine", quality=0.7), standing("yours"), tables=("school",)), {}, "")
     assert '<td class="best">0.700</td>' in made
     assert '<td class="best">0.500</td>' not in made
+    assert '<td class="best">0</td>' not in made
     assert '<tr class="reference">' in made
     assert 'class="best">90.00' not in made
 
