@@ -29,7 +29,7 @@ from mai_core.policy.selection import Candidate
 
 __all__ = ["HALF_LIFE", "MOST", "Abilities", "Outcome", "Shift", "Sign", "outcome_of", "refit"]
 
-COMMON, MODEL, OWN = 0.70, 0.10, 0.05
+COMMON, MODEL, OWN = 0.50, 0.12, 0.08
 """Variances, in squared logits: of a kind of task for all models, of a model, and of a model at a kind of task.
 
 What the catalogue expects of models on public questions is off by about 0.25, 0.04 and 0.02. People differ more from
