@@ -92,6 +92,11 @@ _ALL = (
     ),
     Metric(*("lost", "Lost turns", Unit.COUNT, _LOWER), "Turns that no model could answer."),
     Metric(
+        *("faults", "Faults", Unit.COUNT, _LOWER),
+        "Turns in which a strategy lost its vote, because it raised an error, took too long or answered nonsense. The "
+        "core then decided without it.",
+    ),
+    Metric(
         *("joules", "Energy", Unit.JOULES, _LOWER),
         "Electricity in joules (J) that models took beyond what the machine draws when idle, for a turn. 3.6 million "
         "joules are a kilowatt hour.",

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from mai_core.bench.report.comparison import Cell, Finding
 from mai_core.bench.report.metrics import METRICS, Unit, written
 
-__all__ = ["between", "listed", "safety", "told_worth"]
+__all__ = ["between", "faulty", "listed", "safety", "told_worth"]
+
+SHOWN = 3
+"""Faults of one contestant that are told; the others are counted."""
 
 Figures = Mapping[str, Mapping[str, Cell]]
 
@@ -67,6 +70,16 @@ def safety(figures: Figures) -> Finding:
     if not told:
         return Finding("nobody ever ran out of memory, and every turn was answered.", "Memory")
     return Finding(f"{'; '.join(told)}; nobody else did.", "Memory")
+
+
+def faulty(name: str, faults: Mapping[str, int], turns: int) -> Finding:
+    """How often somebody's strategies lost their vote, and why; nothing where they never did."""
+    if not faults:
+        return Finding("")
+    often = sorted(faults, key=lambda fault: (-faults[fault], fault))
+    told = [f"{fault} ({_times(faults[fault])})" for fault in often[:SHOWN]]
+    told += [f"{len(often) - SHOWN} other ways"] if len(often) > SHOWN else []
+    return Finding(f"lost votes in {turns:,} turns: {'; '.join(told)}.", f"Faults of {name}")
 
 
 def _surely(cell: Cell) -> bool:

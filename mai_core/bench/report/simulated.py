@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from mai_core.bench.report.comparison import Cell, Part, Row, Section, Table
 from mai_core.bench.report.figures import Axis, Figure, Kind, Series
-from mai_core.bench.report.sentences import between, safety, told_worth
+from mai_core.bench.report.sentences import between, faulty, safety, told_worth
 from mai_core.bench.simulator.campaign import Campaign
 from mai_core.bench.simulator.comparing import Difference
 from mai_core.bench.simulator.machines import MACHINES, MachineSpec
@@ -21,8 +21,21 @@ GIB = 2**30
 THOUSAND, HUNDRED = 1000.0, 100.0
 # Factors beyond which what is small could not be told apart along an even axis.
 FAR = 10.0
-HEADLINE = ("quality", "waiting-p50", "waiting-p95", "switches", "oom", "lost", "joules", "cost", "worth", "regret")
-FAULTS = frozenset({"lost"})
+HEADLINE = (
+    "quality",
+    "waiting-p50",
+    "waiting-p95",
+    "switches",
+    "oom",
+    "lost",
+    "faults",
+    "joules",
+    "cost",
+    "worth",
+    "regret",
+)
+# Columns that are shown only where somebody is not at 0.
+RARE = frozenset({"lost", "faults"})
 IN_GROUPS = ("quality", "waiting-p50", "waiting-p95", "switches", "killed", "joules", "worth", "regret")
 
 # Keys of differences, in the results and here, and what they are multiplied by.
@@ -57,12 +70,11 @@ def simulated(found: Results, campaign: Campaign) -> Part:
     findings = [told_worth(figures)]
     findings += [between(found.first, other, figures, paired[other]) for other in paired]
     findings.append(safety(figures))
+    findings += [faulty(one.name, one.faults, one.turns) for one in overall.standings]
     return Part(
         figures=figures,
         paired=paired,
-        headline=tuple(
-            key for key in HEADLINE if key not in FAULTS or any(told[key].value for told in figures.values())
-        ),
+        headline=tuple(key for key in HEADLINE if key not in RARE or any(told[key].value for told in figures.values())),
         findings=tuple(finding for finding in findings if finding.text),
         sections=tuple(_sections(found, figures)),
         facts=tuple(_facts(found, campaign)),
@@ -83,6 +95,7 @@ def _figures(one: Standing) -> Mapping[str, Cell]:
         "oom": float(one.out_of_memory),
         "killed": float(one.killed),
         "lost": float(one.lost),
+        "faults": float(sum(one.faults.values())),
         "joules": one.joules,
         "cost": THOUSAND * one.cost,
         "worth": THOUSAND * one.utility,

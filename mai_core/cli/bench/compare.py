@@ -87,8 +87,9 @@ def compare(
     strategies choose there, too. Differences are told with 95 % intervals.
 
     Metrics of --fail-under, higher is better: quality, worth, aiq, accuracy, over-hull, over-means. Lower is better:
-    waiting, waiting-p50, waiting-p95, waiting-p99, end-p95 (seconds), switches (in 100 turns), oom, killed, lost (in
-    all), joules (a turn), cost, regret (money, 1,000 turns), broken-laws. Of several tables, one is named behind an @.
+    waiting, waiting-p50, waiting-p95, waiting-p99, end-p95 (seconds), switches (in 100 turns), oom, killed, lost,
+    faults (in all), joules (a turn), cost, regret (money, 1,000 turns), broken-laws. Of several tables, one is named
+    behind an @.
 
     Exit status: 0 done, 1 a bound was not kept, 2 wrong usage.
     """

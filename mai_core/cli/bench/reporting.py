@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ReportError", "make_room", "require_plots", "show", "write"]
 
 # What leaves a narrow terminal first, and heads that are shorter than in a report.
-DROP = ("lost", "cost", "joules", "worth", "waiting-p50", "over-hull", "switches")
+DROP = ("cost", "joules", "worth", "waiting-p50", "over-hull", "switches")
 HEADS = {
     "waiting-p50": "First p50",
     "waiting-p95": "First p95",

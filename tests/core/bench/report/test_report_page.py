@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mai_core.bench.report import plots
-from mai_core.bench.report.comparison import Comparison
+from mai_core.bench.report.comparison import Cell, Comparison
 from mai_core.bench.report.lawful import Tried, lawful
 from mai_core.bench.report.page import page
 from mai_core.bench.report.thresholds import judged, threshold
@@ -147,6 +147,18 @@ def test_memory_that_was_not_there_is_told_of_whoever_wanted_it() -> None:
         "Memory: yours ran out of memory 2 times and left 1 turn without an answer"
     )
     assert "nobody ever" in two().findings[-1].text
+
+
+def test_who_loses_votes_is_named_with_the_reason() -> None:
+    made = comparison(standing("mine", faults={f"{EVIL} {n}": 9 - n for n in range(5)}), standing("yours"))
+    (told,) = [finding.told for finding in made.findings if "votes" in finding.text]
+    assert told == (
+        f"Faults of mine: lost votes in 400 turns: {EVIL} 0 (9 times); {EVIL} 1 (8 times); {EVIL} 2 (7 times); "
+        "2 other ways."
+    )
+    assert made.cell("mine", "faults") == Cell(35.0)
+    assert "faults" in made.headline.columns
+    assert "faults" not in two().headline.columns
 
 
 def test_one_world_alone_claims_nothing() -> None:
