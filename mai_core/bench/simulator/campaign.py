@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import random
+import signal
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -164,6 +165,8 @@ _prepared: tuple[Campaign, PluginRegistry] | None = None
 
 def _prepare(campaign: Campaign) -> None:
     global _prepared
+    # Ctrl-C reaches every process of a terminal; the one that was asked ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _prepared = campaign, PluginRegistry.discover(blocked=campaign.blocked)
 
 
