@@ -46,6 +46,7 @@ HALF_LIFE = 90 * 86_400.0
 FORGOTTEN = 2.0**-20
 ROUNDS = 60
 CLOSE = 1e-8
+"""Steps that change no odds by more, in logits, are the last: errors are squared with every one."""
 
 Cell = tuple[str, TaskKind]
 Row = tuple[float, float, float, float]
@@ -163,7 +164,7 @@ def refit(
     """
     cells: dict[Cell, list[Row]] = {}
     for one in outcomes:
-        counts = one.sign.weight * 0.5 ** (max(0.0, now - one.at) / half_life)
+        counts = _WEIGHTS[one.sign] * 0.5 ** (max(0.0, now - one.at) / half_life)
         if counts > FORGOTTEN:
             half = one.discrimination / 2.0
             row = (logit(one.expected) / 2.0, half, counts * half, 2.0 * one.value - 1.0)

@@ -122,8 +122,8 @@ class Outcomes:
         """Take in what changed; all of it when something else is gone than the oldest."""
         found = self._store.outcomes(self._version)
         self._seen.update(found.changed)
-        newest = sorted(self._seen)[-OUTCOMES_KEPT:]
-        self._seen = {id: self._seen[id] for id in newest}
+        for oldest in sorted(self._seen)[:-OUTCOMES_KEPT]:
+            del self._seen[oldest]
         if len(self._seen) != found.total:
             found = self._store.outcomes()
             self._seen = found.changed

@@ -43,7 +43,11 @@ class Outcomes(Database):
                 return earlier
             version = _next_version(connection)
             if known is not None:
-                connection.execute("DELETE FROM outcomes WHERE id = ?", (known[0],))
+                changes = ", ".join(f"{column} = ?" for column in COLUMNS.split(", "))
+                connection.execute(
+                    f"UPDATE outcomes SET changed = ?, {changes} WHERE id = ?", (version, *_values(stored), known[0])
+                )
+                return stored
             values = (version, conversation, message, *_values(stored))
             id = connection.execute(
                 f"INSERT INTO outcomes (changed, conversation, message, {COLUMNS}) "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -263,3 +265,37 @@ def test_what_another_version_wrote_is_left_out(store: Store, tmp_path: Path) ->
     with sqlite3.connect(tmp_path / "mai.db") as connection:
         connection.execute("UPDATE outcomes SET sign = 'sang'")
     assert store.outcomes().changed == {}
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from mai_core.policy.kinds import TaskKind
+from mai_core.policy.outcomes import Outcome
+from mai_core.runtime.store import Store
+store = Store.open(Path(sys.argv[1]), now=time.time)
+for number in range(int(sys.argv[2])):
+    store.record_outcome(Outcome(model=sys.argv[3], kind=TaskKind.CODE, expected=0.5, value=1.0))
+    print(number, flush=True)
+"""
+
+
+def test_several_processes_write_and_one_is_killed(tmp_path: Path, store: Store) -> None:
+    """Whatever a process said was kept is there, each with a version of its own."""
+    code, path = [sys.executable, "-c", WRITER], str(tmp_path / "mai.db")
+    with (
+        subprocess.Popen([*code, path, "100000", "killed"], stdout=subprocess.PIPE) as killed,
+        subprocess.Popen([*code, path, "20", "whole"], stdout=subprocess.PIPE) as whole,
+    ):
+        assert killed.stdout is not None
+        said = [killed.stdout.readline() for _ in range(5)]
+        assert whole.wait(60) == 0
+        killed.kill()
+        said += killed.stdout.readlines()
+        assert whole.stdout is not None
+        assert len(whole.stdout.readlines()) == 20
+    found = store.outcomes()
+    kept = [o.model for o in found.changed.values()]
+    assert kept.count("whole") == 20
+    assert kept.count("killed") - len([line for line in said if line.endswith(b"\n")]) in (0, 1)
+    assert found.version == found.total == len(kept)
