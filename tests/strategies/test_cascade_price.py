@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mai_core.policy.doubt import JUDGED_TOKENS, FirstWords, successors
@@ -43,7 +43,9 @@ def test_it_falls_with_what_either_answer_costs(quality: float, cost: float, mor
     assert dearer_second < cheap
 
 
-@given(st.lists(st.none() | st.floats(-30.0, 0.0), max_size=60), st.floats(-5.0, 0.0))
+@given(st.lists(st.none() | st.floats(-2.0, 0.0) | st.just(-30.0), max_size=60), st.floats(-3.0, 0.0))
+@example([-1.0, -1.0, -1.0], -2.0)
+@example([-30.0] * 3, -12.5)
 def test_first_words_are_doubted_by_their_mean_alone(told: list[float | None], below: float) -> None:
     words = FirstWords(below)
     for number, logprob in enumerate(told, 1):
