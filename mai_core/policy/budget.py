@@ -82,7 +82,9 @@ class Budget:
             if day_left <= month_left
             else ("month", "this month", self.per_month, self.month)
         )
-        said = f"a reply may cost {_money(least)}, and {_money(spent)} of {_money(limit or 0)} is spent {when}"
+        said = (
+            f"even a short reply may cost {_money(least)}, and {_money(spent)} of {_money(limit or 0)} is spent {when}"
+        )
         return said, f"mai config set cost.budget_{name} AMOUNT"
 
 

@@ -98,7 +98,7 @@ def test_what_is_left_is_said_in_words_and_what_cannot_be_paid_is_rejected() -> 
     rejection = exclusion(model, poor)
     assert rejection is not None
     assert rejection.reason is RejectionReason.BUDGET
-    assert rejection.message == "a reply may cost 0.0119, and 0.99 of 1.00 is spent today"
+    assert rejection.message == "even a short reply may cost 0.0119, and 0.99 of 1.00 is spent today"
     assert rejection.remedy == "mai config set cost.budget_day AMOUNT"
     late = replace(situation, budget=replace(budget, month=20_000_000_000))
     assert "this month" in exclusion(model, late).message  # type: ignore[union-attr]
