@@ -115,9 +115,14 @@ def _name(name: str, places: Mapping[str, int]) -> Markup:
 
 
 def _findings(findings: Sequence[Finding]) -> Markup:
-    lines = (element("li", element("strong", f"{f.lead}: ") if f.lead else "", f.text) for f in findings)
+    lines = (element("li", element("strong", f"{f.lead}: ") if f.lead else "", _unbroken(f.text)) for f in findings)
     told = element("ul", *lines, class_="findings")
     return joined(element("h2", "What was found"), told) if findings else Markup()
+
+
+def _unbroken(told: str) -> str:
+    """Numbers stay with their percent signs at the end of a line."""
+    return told.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _section(section: Section, plots: Mapping[str, str], places: Mapping[str, int]) -> Markup:
