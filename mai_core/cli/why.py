@@ -162,11 +162,9 @@ def _learnt(decision: Decision) -> Iterable[Text]:
     kind = decision.features.kind.value
     told = [c for c in decision.candidates if c.outcomes or abs(c.learnt) >= 0.005]
     for c in sorted(told, key=lambda c: (c.key != decision.choice, -c.quality)):
-        whose = "your outcomes with others"
-        if c.outcomes:
-            whose = f"{c.outcomes} of your own outcomes" if c.outcomes > 1 else "one outcome of your own"
+        whose = f"of which {c.outcomes} {'was' if c.outcomes == 1 else 'were'} with it" if c.outcomes else "with others"
         line = ink(("Quality  ", "bold"), (c.key, "cyan"), f" {c.quality:.2f}: {c.quality - c.learnt:.2f} beforehand, ")
-        yield line.append(f"{c.learnt:+.2f} from {whose} in {kind}")
+        yield line.append(f"{c.learnt:+.2f} from your own outcomes in {kind}, {whose}")
 
 
 def _place(candidate: Candidate) -> str:

@@ -56,8 +56,8 @@ def test_why_tells_what_is_owed_to_outcomes(capsys: pytest.CaptureFixture[str]) 
     print_table(why_view(Explanation(decision=replace(decision(), candidates=taught))))
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Quality ")]
     assert lines == [
-        f"Quality  {small.key} 0.62: 0.55 beforehand, +0.07 from 14 of your own outcomes in chat",
-        f"Quality  {large.key} 0.40: 0.42 beforehand, -0.02 from your outcomes with others in chat",
+        f"Quality  {small.key} 0.62: 0.55 beforehand, +0.07 from your own outcomes in chat, of which 14 were with it",
+        f"Quality  {large.key} 0.40: 0.42 beforehand, -0.02 from your own outcomes in chat, with others",
     ]
 
 
