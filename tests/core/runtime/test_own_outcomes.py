@@ -195,6 +195,27 @@ async def test_who_opts_out_later_is_judged_by_nothing_they_said(tmp_path: Path)
         assert await mai.learnt() == ()
 
 
+async def test_strategies_that_compete_hear_of_ratings(tmp_path: Path) -> None:
+    """A bad answer costs what it was thought to be worth, and taking it back gives everything back."""
+    learns = SelectionSettings(strategies=("tiered", "greedy-fit"), arbiter="exp4")
+    async with running(tmp_path, model("one", 0.5), model("two", 0.4), selection=learns) as (mai, _, _):
+        reply = await mai.process_message("hello")
+        heard = mai.store.experts()
+        await mai.rate(True)
+        good = mai.store.experts()
+        await mai.rate(False)
+        bad = mai.store.experts()
+        assert heard is not None
+        assert good is not None
+        assert bad is not None
+        followed = reply.decision.followed.split()[2]
+        assert good.losses[followed] < heard.losses[followed] < bad.losses[followed]
+        await mai.rate(True)
+        back = mai.store.experts()
+        assert back is not None
+        assert back.losses[followed] == pytest.approx(good.losses[followed])
+
+
 async def test_without_a_reply_there_is_nothing_to_rate_or_repeat(tmp_path: Path) -> None:
     async with running(tmp_path, model("one")) as (mai, _, _):
         with pytest.raises(MaiError, match="no reply"):
