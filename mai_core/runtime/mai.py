@@ -58,6 +58,11 @@ log = logging.getLogger("mai")
 Work = Callable[[Emit], Awaitable[Reply]]
 
 
+def cut_off() -> MaiError:
+    """What whoever listens to an answer is told when Mai ends before it."""
+    return MaiError("Mai was shut down in the middle of the answer", remedy="what was said is kept")
+
+
 class AsyncMai:
     """The assistant. Use it as an async context manager, or call ``open`` and ``shutdown``.
 
@@ -306,7 +311,7 @@ class AsyncMai:
             while (event := await events.get()) is not None:
                 yield event
             if turn.cancelled():
-                raise MaiError("Mai was shut down in the middle of the answer", remedy="what was said is kept")
+                raise cut_off()
             yield TurnEnd(await turn)
         finally:
             turn.cancel()

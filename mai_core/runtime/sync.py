@@ -16,7 +16,7 @@ from mai_core.plugin.registry import PluginRegistry
 from mai_core.policy.lessons import Lesson
 from mai_core.policy.messages import Conversation, Message, Tool
 from mai_core.policy.models import ModelProfile
-from mai_core.runtime.mai import AsyncMai
+from mai_core.runtime.mai import AsyncMai, cut_off
 from mai_core.runtime.status import ModelRow, Status
 from mai_core.runtime.turn import Explanation, Reply, TurnEvent
 
@@ -91,12 +91,19 @@ class Mai:
         return self._events(self._mai.stream(text, conversation=conversation, tools=tools, json_schema=json_schema))
 
     def _events(self, events: AsyncGenerator[TurnEvent, None]) -> Iterator[TurnEvent]:
+        begun = False
         try:
             while True:
                 try:
-                    yield self._wait(_next(events))
+                    event = self._wait(_next(events))
                 except StopAsyncIteration:
                     return
+                except _ShutDown:
+                    if begun:  # between two events, where the turn itself has heard of it already
+                        raise cut_off() from None
+                    raise
+                begun = True
+                yield event
         finally:
             if not self._closed:  # the shutdown has ended the turn otherwise
                 self._wait(events.aclose())
@@ -172,7 +179,7 @@ class Mai:
         with self._door:
             if self._closed or threading.current_thread() is self._thread:
                 work.close()
-                raise RuntimeError("this Mai is shut down" if self._closed else "Mai cannot wait for itself")
+                raise _ShutDown("this Mai is shut down") if self._closed else RuntimeError("Mai cannot wait for itself")
             begun = self._begin(work)
         return _result(begun)
 
@@ -187,6 +194,10 @@ class Mai:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+class _ShutDown(RuntimeError):
+    """Asked of a Mai that takes no more work."""
 
 
 class _Call(Generic[T]):

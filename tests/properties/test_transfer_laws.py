@@ -20,6 +20,7 @@ from mai_strategies.transfers.notes import REQUESTS, TITLE
 from mai_strategies.transfers.prompt import LABELS, SEPARATOR
 from mai_strategies.transfers.recent import Recent
 from mai_strategies.transfers.relevance import Relevance
+from mai_strategies.transfers.requests import explicit_requests
 
 TRANSFERS: list[ContextTransfer] = [
     Full(),
@@ -400,6 +401,7 @@ def test_requests_are_sent_whenever_they_fit_beside_the_question(
     count, state, messages = Counter(4), None, [Message(role=Role.SYSTEM, content="You are Mai.", pinned=True)]
     said = [asked.get(turn, f"{turn} {phrase[turn % 5]}") for turn in range(45)]
     said[40] = f"{phrase[0]} " * long
+    assume(not explicit_requests(said[40]))
     replies = [f"{turn}: {phrase[turn % 3]}. " * (turn % 7) for turn in range(45)]
     total = sum(count(text) + 8 for text in (*said, *replies))
     budget = ContextBudget(window=int(total * share) + 528)

@@ -166,6 +166,15 @@ def test_a_shutdown_ends_what_other_threads_wait_for(tmp_path: Path) -> None:
         assert kept.content.startswith("word")
 
 
+def test_a_shutdown_between_two_words_is_told_as_one_within_them(tmp_path: Path) -> None:
+    mai = opened(tmp_path, model("one", **SLOW))
+    answer = mai.stream("go")
+    assert any(isinstance(event, TextDelta) for event in answer)
+    mai.shutdown()
+    with pytest.raises(MaiError, match="shut down in the middle"):
+        next(answer)
+
+
 def test_a_shutdown_during_a_load_leaves_nothing(tmp_path: Path) -> None:
     mai = opened(tmp_path, model("one", load_seconds=30.0))
     backend = cast("FakeBackend", mai._mai._backends["fake"])
