@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from mai_core.policy.activations import compute_bytes, padded
 from mai_core.policy.architecture import Architecture, LayerGroup
 from mai_core.policy.models import Addition, Footprint, LoadPlan, ModelProfile
+from mai_core.policy.remembering import remembered
 
 __all__ = ["DEVICE", "Part", "footprint_parts", "kv_cache_bytes", "predict_footprint"]
 
@@ -35,6 +36,8 @@ OUTPUT = 4 + 12
 # States of windows and of recurrent layers kept for going back: so many at most, each so many tokens after the last.
 CHECKPOINTS = 4
 CHECKPOINT_SPACING = 8192
+# Ways of loading whose footprints are remembered: those of a hundred models beside GPUs that are filled layer by layer.
+REMEMBERED = 16384
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,19 @@ def _cache_of_layer(group: LayerGroup, plan: LoadPlan) -> float:
 def predict_footprint(
     model: ModelProfile, plan: LoadPlan, *, device: str | Mapping[str, float] = DEVICE, filled: int | None = None
 ) -> Footprint:
-    """What loading ``model`` by ``plan`` takes: the sum of ``footprint_parts``."""
-    return _summed(footprint_parts(model, plan, device=device, filled=filled))
+    """What loading ``model`` by ``plan`` takes: the sum of ``footprint_parts``.
+
+    Reckoned once for each way of loading: whoever looks for the plan that fits asks for the same ones turn after turn.
+    """
+    return _predicted(model, plan, device if isinstance(device, str) else tuple(device.items()), filled)
+
+
+@remembered(REMEMBERED)
+def _predicted(
+    model: ModelProfile, plan: LoadPlan, device: str | tuple[tuple[str, float], ...], filled: int | None
+) -> Footprint:
+    shares = device if isinstance(device, str) else dict(device)
+    return _summed(footprint_parts(model, plan, device=shares, filled=filled))
 
 
 def _summed(parts: Iterable[Part]) -> Footprint:

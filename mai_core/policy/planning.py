@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from mai_core.policy.footprint import predict_footprint
 from mai_core.policy.learning import Corrections
 from mai_core.policy.models import Footprint, KvType, LoadPlan, ModelProfile
+from mai_core.policy.remembering import remembered
 from mai_core.policy.resources import Host
 from mai_core.policy.room import Room
 from mai_core.policy.selection import Rung
@@ -16,6 +18,8 @@ __all__ = ["Planned", "Wants", "lowest", "plan_load", "plans"]
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
+REMEMBERED = 4096
+"""Ladders, and ways to divide a model over devices, that are not worked out anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +58,7 @@ def plans(model: ModelProfile, wants: Wants, room: Room) -> Iterator[Planned]:
     the fewest are none. Elsewhere the layers are left to the backend. Whether a plan fits is for ``Room.spare`` to
     say. More memory never makes one that is not as high the first that fits.
     """
-    steps, free = tuple(_plans(model, wants)), _free(wants, room)
+    steps, free = _plans(model.max_context, wants), _free(wants, room)
     partly: list[LoadPlan] = []
     for plan, rung in steps:
         if (whole := _whole(model, plan, rung, free)) is not None:
@@ -62,14 +66,14 @@ def plans(model: ModelProfile, wants: Wants, room: Room) -> Iterator[Planned]:
         else:
             partly.append(plan)
     for plan in partly:
-        yield _partly(model, plan, _packed(model, plan, free))
+        yield _partly(model, plan, free)
 
 
 def lowest(model: ModelProfile, wants: Wants, room: Room) -> Planned:
     """The way to load ``model`` that takes the least: where it does not fit, none does."""
-    *_, (plan, rung) = _plans(model, wants)
+    *_, (plan, rung) = _plans(model.max_context, wants)
     free = _free(wants, room)
-    return _whole(model, plan, rung, free) or _partly(model, plan, _packed(model, plan, free))
+    return _whole(model, plan, rung, free) or _partly(model, plan, free)
 
 
 def plan_load(
@@ -102,29 +106,36 @@ def plan_load(
     return found and replace(found, plan=replace(found.plan, threads=threads))
 
 
-def _plans(model: ModelProfile, wants: Wants) -> Iterator[tuple[LoadPlan, Rung]]:
-    wanted = min(wants.context, model.max_context)
-    contexts = [wanted]
+@lru_cache(maxsize=REMEMBERED)
+def _plans(most: int, wants: Wants) -> tuple[tuple[LoadPlan, Rung], ...]:
+    """The ladder without a device, for a model of which ``most`` tokens of context can be had."""
+    wanted = min(wants.context, most)
+    contexts, steps = [wanted], []
     while contexts[-1] > wants.minimum:
         contexts.append(max(wants.minimum, contexts[-1] // 2))
     for kv_type in wants.kv_types:
         for context in contexts:
             rung = Rung.QUANTISED_KV if kv_type is not wants.kv_types[0] else Rung.SMALLER_CONTEXT
             plan = LoadPlan(context=context, kv_type=kv_type, batch=wants.batch, parallel=wants.parallel)
-            yield plan, Rung.FULL if context == wanted and kv_type is wants.kv_types[0] else rung
+            steps.append((plan, Rung.FULL if context == wanted and kv_type is wants.kv_types[0] else rung))
+    return tuple(steps)
 
 
-def _free(wants: Wants, room: Room) -> dict[str, int]:
-    """Predicted bytes each device holds."""
-    return {device.name: int(device.free / wants.stretch) for device in room.devices}
+Free = tuple[tuple[str, int], ...]
+"""Devices, and the predicted bytes each holds."""
 
 
-def _whole(model: ModelProfile, plan: LoadPlan, rung: Rung, free: Mapping[str, int]) -> Planned | None:
+def _free(wants: Wants, room: Room) -> Free:
+    return tuple([(device.name, int(device.free / wants.stretch)) for device in room.devices])
+
+
+@remembered(REMEMBERED)
+def _whole(model: ModelProfile, plan: LoadPlan, rung: Rung, free: Free) -> Planned | None:
     """All layers where they belong: on the devices, if they hold them all, or where the backend puts them."""
     if not free:
         return Planned(plan, rung, {}, predict_footprint(model, plan))
     everything, layers = replace(plan, gpu_layers=-1), model.architecture.layers + 1 if model.architecture else -1
-    for name, room in free.items() if len(free) == 1 or layers < 0 else ():
+    for name, room in free if len(free) == 1 or layers < 0 else ():
         taken = predict_footprint(model, everything, device=name)
         if taken.devices[name] <= room:
             return Planned(everything, rung, {name: layers}, taken)
@@ -136,7 +147,7 @@ def _whole(model: ModelProfile, plan: LoadPlan, rung: Rung, free: Mapping[str, i
     return Planned(everything, rung, held, predict_footprint(model, everything, device=_shares(held)))
 
 
-def _packed(model: ModelProfile, plan: LoadPlan, free: Mapping[str, int]) -> dict[str, int]:
+def _packed(model: ModelProfile, plan: LoadPlan, free: Free) -> dict[str, int]:
     """As many layers on every device as it holds, from the output on backwards over the last device to the first.
 
     Layers lie in a row and every device takes all it can: no other way holds more, and more room never holds less. A
@@ -145,7 +156,7 @@ def _packed(model: ModelProfile, plan: LoadPlan, free: Mapping[str, int]) -> dic
     held: dict[str, int] = {}
     if model.architecture is None:
         return held
-    for name, room in list(free.items())[::-1]:
+    for name, room in reversed(free):
         placed = sum(held.values())
         low, high = 0, model.architecture.layers + 2 - placed
         while low + 1 < high:
@@ -158,7 +169,9 @@ def _packed(model: ModelProfile, plan: LoadPlan, free: Mapping[str, int]) -> dic
     return held
 
 
-def _partly(model: ModelProfile, plan: LoadPlan, held: Mapping[str, int]) -> Planned:
+@remembered(REMEMBERED)
+def _partly(model: ModelProfile, plan: LoadPlan, free: Free) -> Planned:
+    held = _packed(model, plan, free)
     plan = replace(plan, gpu_layers=sum(held.values()))
     footprint = predict_footprint(model, plan, device=_shares(held)) if held else predict_footprint(model, plan)
     return Planned(plan, Rung.PARTIAL_OFFLOAD, held, footprint)

@@ -197,4 +197,7 @@ class ResourceSnapshot:
 
     def host(self, name: str) -> Host | None:
         """The host of that name; None when no probe knows it."""
-        return next((h for h in self.hosts if h.name == name), None)
+        for host in self.hosts:
+            if host.name == name:
+                return host
+        return None

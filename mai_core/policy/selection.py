@@ -143,7 +143,10 @@ class SelectionRequest:
 
     def candidate(self, key: str | None) -> Candidate | None:
         """The candidate of that key."""
-        return next((c for c in self.candidates if c.key == key), None)
+        for candidate in self.candidates:
+            if candidate.key == key:
+                return candidate
+        return None
 
 
 class Proposal(NamedTuple):
@@ -231,4 +234,7 @@ class Decision:
 
     def candidate(self, key: str | None) -> Candidate | None:
         """The candidate of that key."""
-        return next((c for c in self.candidates if c.key == key), None)
+        for candidate in self.candidates:
+            if candidate.key == key:
+                return candidate
+        return None

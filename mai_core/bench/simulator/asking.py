@@ -11,15 +11,17 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from mai_core.bench.simulator.grid import history_of
+from mai_core.bench.simulator.grid import history_of, spare_on_grid
 from mai_core.bench.simulator.inventory import BACKEND
 from mai_core.bench.simulator.memory import Shown
 from mai_core.bench.simulator.truth import Truth
 from mai_core.bench.simulator.workloads import Asked
+from mai_core.policy.budget import Budget
 from mai_core.policy.feasibility import Fit, Limits, Situation, candidate_of, fit_of, wanted_context
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.learning import Corrections, Learned, Observation, learn
 from mai_core.policy.models import Footprint, LoadPlan
+from mai_core.policy.outcomes import Abilities
 from mai_core.policy.resources import ResourceSnapshot
 from mai_core.policy.selection import Candidate, Rejection, SelectionRequest
 from mai_core.policy.speed import Machine, MeasuredSpeed
@@ -27,17 +29,22 @@ from mai_core.policy.speed import Machine, MeasuredSpeed
 __all__ = ["Asking", "Knowledge", "View"]
 
 MIB = 2**20
+UNBOUND, UNTAUGHT = Budget(), Abilities()
 ANYTHING = Asked(TaskFeatures().kind, TaskFeatures().difficulty, TaskFeatures().reply_tokens)
 
 Known = tuple[tuple[int, int | None], ...]
 """Models that have answered here, by place, with the layers they had on a GPU then."""
+
+Fitted = tuple[int, str, int, Fit]
+"""A model by place and key, and how it would run: fits that are equal have one number."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Knowledge:
     """What runs have taught of a machine: speeds by key, corrections of footprints, and what it can do.
 
-    ``taught`` numbers the corrections of each model, by place.
+    ``taught`` numbers the corrections of each model, by place, and ``told`` what its speed follows from: below 0 where
+    that is not all measured and follows from the free cores, too.
     """
 
     speeds: Mapping[str, MeasuredSpeed]
@@ -45,6 +52,7 @@ class Knowledge:
     machines: Mapping[str, Machine]
     corrections: tuple[Corrections, ...]
     taught: tuple[int, ...]
+    told: tuple[int, ...]
 
 
 class View(NamedTuple):
@@ -70,11 +78,16 @@ class Asking:
     limits: Limits
     keys: tuple[str, ...] = ()
     places: dict[str, int] = field(default_factory=dict)
-    _fits: dict[Hashable, tuple[int, Fit | None]] = field(default_factory=dict)
-    _candidates: dict[Hashable, Candidate] = field(default_factory=dict)
+    _requests: dict[Hashable, SelectionRequest] = field(default_factory=dict)
+    _line_ups: dict[Hashable, Sequence[Fitted]] = field(default_factory=dict)
+    _fits: dict[Hashable, Fitted | None] = field(default_factory=dict)
+    _equal_fits: dict[Hashable, Fitted] = field(default_factory=dict)
+    _features: dict[tuple[int, int, int], TaskFeatures] = field(default_factory=dict)
+    _equal_requests: dict[Hashable, SelectionRequest] = field(default_factory=dict)
+    _candidates: dict[Hashable, tuple[int, Candidate]] = field(default_factory=dict)
     _knowledge: dict[Known, Knowledge] = field(default_factory=dict)
     _windows: dict[Hashable, int] = field(default_factory=dict)
-    _taught_numbers: dict[Corrections, int] = field(default_factory=dict)
+    _numbers: dict[Hashable, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.asked = (*self.asked, ANYTHING)
@@ -102,62 +115,118 @@ class Asking:
             machines=known.machines,
             history=history_of(*view.lately),
             read=dict(view.read),
+            budget=UNBOUND,
+            abilities=UNTAUGHT,
         )
 
     def features(self, view: View) -> TaskFeatures:
         """What the turn asks for."""
-        asked = self.asked[view.asked]
-        return TaskFeatures(
-            kind=asked.kind,
-            difficulty=asked.difficulty,
-            prompt_tokens=view.prompt,
-            new_tokens=view.new,
-            reply_tokens=asked.reply,
-        )
+        mark = (view.asked, view.prompt, view.new)
+        found = self._features.get(mark)
+        if found is None:
+            asked = self.asked[view.asked]
+            found = self._features[mark] = TaskFeatures(
+                kind=asked.kind,
+                difficulty=asked.difficulty,
+                prompt_tokens=view.prompt,
+                new_tokens=view.new,
+                reply_tokens=asked.reply,
+            )
+        return found
 
     def request(self, view: View) -> SelectionRequest:
-        """What strategies are asked, but for the last resort, of which ``decide`` itself knows.
+        """What strategies are asked, but for the last resort, of which ``decide`` itself knows; equal ones are one."""
+        shown, asked, prompt, new, current, read, calm, lately, known = view
+        mark = (shown, asked, prompt, new, current, read, calm, lately[1], known)
+        found = self._requests.get(mark)
+        if found is None:
+            found = self._requests[mark] = self._request(view)
+        return found
+
+    def _request(self, view: View) -> SelectionRequest:
+        shown, asked, prompt, new, current, read, calm, _, known = view
+        cores, numbered, situation = shown.host.cpu.free_cores, self._candidates, None
+        has_read = dict(read) if read else {}
+        whole = max(new, prompt)
+        found: list[Candidate] = []
+        numbers: list[int] = []
+        for place, key, number, fit in self._line_up(view):
+            if place == current and fit.resident:
+                tokens = new
+            else:
+                tokens = max(new, prompt - has_read[key]) if key in has_read else whole
+            told = known.told[place]
+            mark = (number, asked, tokens, told if told >= 0 else (told, cores))
+            one = numbered.get(mark)
+            if one is None:
+                situation = situation or self.situation(view)
+                one = (len(numbered), candidate_of(self.truth.models[place], fit, situation))
+                numbered[mark] = one
+            numbers.append(one[0])
+            found.append(one[1])
+        together = (tuple(numbers), asked, prompt, new, current, calm)
+        request = self._equal_requests.get(together)
+        if request is None:
+            current_key = self.keys[current] if current >= 0 else None
+            request = SelectionRequest(
+                features=self.features(view), candidates=tuple(found), current=current_key, calm_seconds=calm
+            )
+            self._equal_requests[together] = request
+        return request
+
+    def _line_up(self, view: View) -> Sequence[Fitted]:
+        """The models that can run, as they would.
 
         A model that is not in memory takes it from the room there is when what idles is gone; who idles is no matter.
         """
-        situation = self.situation(view)
-        shown, known, prompt, current = view.shown, view.known, view.prompt, view.current
-        read, new, asked = situation.read, view.new, view.asked
-        cores, candidates, taught, limits = shown.host.cpu.free_cores, self._candidates, known.taught, self.limits
-        fits, models, inside, promised, room = self._fits, self.truth.models, shown.inside, shown.promised, shown.room
-        needed = prompt + limits.reserve
-        long, window = needed > limits.window, limits.window
+        shown, known, limits = view.shown, view.known, self.limits
+        prompt = view.prompt if shown.promised or view.prompt + limits.reserve > limits.window else 0
         calm = (view.calm <= 0.0, view.calm >= limits.up_after_seconds, view.lately[1])
-        found: list[Candidate] = []
-        for place, key in enumerate(self.keys):
-            if long:
-                window = self._window(place, view, situation)
-            instance = inside.get(place)
-            mark: Hashable
-            if instance is not None:
-                enough = instance.plan.context >= min(window, needed)
-                mark = (place, window, taught[place], shown.state, calm, enough)
-            elif promised:
-                mark = (place, window, taught[place], shown.state, prompt)
-            else:
-                mark = (place, window, taught[place], room)
-            number, fit = fits.get(mark) or self._fitted(mark, place, view, situation)
-            if fit is None:
-                continue
-            tokens = new
-            if not (place == current and fit.resident) and (whole := prompt - read.get(key, 0)) > tokens:
-                tokens = whole
-            wanted = (number, asked, tokens, cores, known)
-            candidate = candidates.get(wanted)
-            if candidate is None:
-                candidate = candidates[wanted] = candidate_of(models[place], fit, situation)
-            found.append(candidate)
-        return SelectionRequest(
-            features=situation.features,
-            candidates=tuple(found),
-            current=situation.current,
-            calm_seconds=view.calm,
-        )
+        enough = tuple([m.plan.context >= view.prompt + limits.reserve for m in shown.loaded])
+        together = (shown, known, calm, prompt, enough)
+        found = self._line_ups.get(together)
+        if found is None:
+            here = self.situation(view)
+            there = ResourceSnapshot((shown.empty,), calm_seconds=view.calm)
+            away = replace(here, snapshot=there, loaded=()) if shown.loaded else here
+            fitted = [self._fit(place, view, calm, here, away) for place in range(len(self.keys))]
+            found = self._line_ups[together] = tuple([one for one in fitted if one is not None])
+        return found
+
+    def _fit(
+        self, place: int, view: View, calm: tuple[bool, bool, bool], here: Situation, away: Situation
+    ) -> Fitted | None:
+        """How a model would run, or does, which is a matter of ``here``, or of the same with nobody idle: ``away``.
+
+        None where it cannot.
+        """
+        shown, limits = view.shown, self.limits
+        needed, window, taught = view.prompt + limits.reserve, limits.window, view.known.taught[place]
+        if needed > window:
+            window = self._window(place, view, here)
+        instance = shown.inside.get(place)
+        mark: Hashable
+        if instance is not None:
+            mark = (place, window, taught, shown.state, calm, instance.plan.context >= min(window, needed))
+        elif shown.promised:
+            mark = (place, window, taught, shown.state, view.prompt)
+        else:
+            mark = (place, window, taught, shown.room)
+        if mark in self._fits:
+            return self._fits[mark]
+        outcome = fit_of(self.truth.models[place], away if instance is None else here)
+        fitted = None if isinstance(outcome, Rejection) else self._on_grid(place, taught, outcome)
+        self._fits[mark] = fitted
+        return fitted
+
+    def _on_grid(self, place: int, taught: int, fit: Fit) -> Fitted:
+        """A fit on the grid; equal ones are the same."""
+        fit = replace(fit, spare=spare_on_grid(fit.spare, self.limits))
+        taken = fit.footprint
+        size = (taken.anonymous, taken.file_backed, *taken.devices.items())
+        loaded = (fit.resident, fit.reloads, fit.better)
+        mark = (place, taught, fit.plan, size, fit.rung, fit.spare, fit.wanted, *loaded)
+        return self._equal_fits.setdefault(mark, (place, self.keys[place], len(self._equal_fits), fit))
 
     def predicted(self, candidate: Candidate, known: Knowledge) -> Footprint:
         """What the formulas say the candidate takes, without what was learnt on the machine."""
@@ -174,15 +243,6 @@ class Asking:
         found = self._knowledge.get(known)
         if found is None:
             found = self._knowledge[known] = self._taught(known)
-        return found
-
-    def _fitted(self, mark: Hashable, place: int, view: View, situation: Situation) -> tuple[int, Fit | None]:
-        """How a model fits, found anew and numbered; None where it does not."""
-        if place not in view.shown.inside:
-            there = replace(situation.snapshot, hosts=(view.shown.empty,))
-            situation = replace(situation, snapshot=there, loaded=())
-        outcome = fit_of(self.truth.models[place], situation)
-        found = self._fits[mark] = (len(self._fits), None if isinstance(outcome, Rejection) else outcome)
         return found
 
     def _window(self, place: int, view: View, situation: Situation) -> int:
@@ -207,5 +267,11 @@ class Asking:
         ran = [(m, speeds[m.key]) for m in truth.models if m.key in speeds and not truth.machine.gpus]
         machines = {"local": Machine.learned(ran, truth.machine.cores)}
         corrections = tuple(learned.of(m, BACKEND) for m in truth.models)
-        taught = tuple(self._taught_numbers.setdefault(c, len(self._taught_numbers)) for c in corrections)
-        return Knowledge(speeds, learned, machines, corrections, taught)
+        taught = tuple([self._number(c) for c in corrections])
+        measured = [speeds.get(key) for key in self.keys]
+        speed_marks = tuple([self._number(s) if s else -1 - self._number(machines["local"]) for s in measured])
+        return Knowledge(speeds, learned, machines, corrections, taught, speed_marks)
+
+    def _number(self, what: Hashable) -> int:
+        """Tells apart values that are not equal."""
+        return self._numbers.setdefault(what, len(self._numbers))

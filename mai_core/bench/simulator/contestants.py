@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from mai_core.bench.simulator.learners import LEARNERS
 from mai_core.errors import PluginError
-from mai_core.plugin.ballots import collect_ballots
+from mai_core.plugin.ballots import ask
 from mai_core.plugin.finding import find_strategy
 from mai_core.plugin.interfaces import SelectionStrategy
 from mai_core.plugin.registry import PluginRegistry
 from mai_core.policy.arbitration import ARBITERS
 from mai_core.policy.decision import Vote
-from mai_core.policy.selection import Proposal, SelectionRequest
+from mai_core.policy.remembering import remembered
+from mai_core.policy.selection import Ballot, Proposal, SelectionRequest
 from mai_core.policy.stability import StabilityRules
 
-__all__ = ["BASELINES", "Contestant", "Fixed", "contestant", "vote_of"]
+__all__ = ["BASELINES", "Contestant", "Fixed", "Voters", "contestant"]
+
+REMEMBERED = 100_000
+"""Requests of which a strategy's answer is kept."""
 
 NO_STABILITY = StabilityRules(
     margin=0.0, horizon_turns=1, up_after_seconds=0.0, seconds_value=0.0, spare=-1.0, remember_seconds=0.0
@@ -118,16 +123,35 @@ def contestant(
     return Contestant(name=name, strategies=((name, options.get(name, {})),), rules=rules)
 
 
-def vote_of(chosen: Contestant, registry: PluginRegistry) -> Vote:
-    """Asks the contestant's strategies. Raises ``PluginError``."""
-    voters = [(_strategy(name, options, registry), 1.0) for name, options in chosen.strategies]
-    return lambda request: collect_ballots(voters, request, clock=_timeless, budget_seconds=1.0)
+@dataclass(slots=True)
+class Voters:
+    """The strategies that are asked in one world. Each judges a request once, whoever competes by it."""
 
+    registry: PluginRegistry
+    _found: dict[str, Callable[[SelectionRequest], Ballot]] = field(default_factory=dict)
 
-def _strategy(name: str, options: Mapping[str, Any], registry: PluginRegistry) -> SelectionStrategy:
-    if name in _BUILT:
-        return _BUILT[name](**options)
-    return find_strategy(registry, name, dict(options))
+    def of(self, chosen: Contestant) -> Vote:
+        """Asks the contestant's strategies. Raises ``PluginError``."""
+        voters = [self._voter(name, options) for name, options in chosen.strategies]
+        return lambda request: [voter(request) for voter in voters]
+
+    def _voter(self, name: str, options: Mapping[str, Any]) -> Callable[[SelectionRequest], Ballot]:
+        mark = json.dumps([name, options], sort_keys=True, default=str)
+        if mark not in self._found:
+            strategy = self._strategy(name, options)
+
+            @remembered(REMEMBERED)
+            def asked(request: SelectionRequest) -> Ballot:
+                known = frozenset([c.key for c in request.candidates])
+                return ask(strategy, 1.0, request, known=known, clock=_timeless, budget_seconds=1.0)
+
+            self._found[mark] = asked
+        return self._found[mark]
+
+    def _strategy(self, name: str, options: Mapping[str, Any]) -> SelectionStrategy:
+        if name in _BUILT:
+            return _BUILT[name](**options)
+        return find_strategy(self.registry, name, dict(options))
 
 
 def _timeless() -> float:

@@ -108,8 +108,12 @@ class Memory:
         return self.numbers.setdefault(mark, len(self.numbers))
 
     def changed(self) -> None:
-        """To be called after every change: what was shown is no longer so."""
+        """To be called after every change of who is there: what was shown is no longer so."""
         self._shown, self._held = None, -1
+
+    def hold(self, others: Held) -> None:
+        """Other programs hold so much from now on."""
+        self.others, self._shown = others, None
 
     def idle(self) -> list[Resident]:
         """Who is in memory and answers nobody."""
@@ -242,20 +246,31 @@ class Memory:
         what is shown as available is the rest.
         """
         machine, others = self.machine, self.others
-        there = [r for r in self.residents if not r.loading]
-        coming = [r for r in self.residents if r.loading]
-        idle = [r for r in there if not r.leases]
         used, held = (0, (0,) * len(machine.gpus)) if self.blind else (others.ram, others.gpus)
-        free = machine.ram - used - sum(r.footprint.anonymous + r.shared for r in there)
-        credit = sum(r.footprint.anonymous + r.shared for r in idle)
-        ram = down(free + credit, machine.ram)
-        taken, returned = self._on_devices(there), self._on_devices(idle)
-        devices = []
-        for gpu, by_others in zip(machine.gpus, held, strict=True):
-            left = gpu.total - by_others - taken.get(gpu.name, 0) + returned.get(gpu.name, 0)
-            devices.append(down(left, gpu.total))
-        marks = tuple(sorted((r.number, r.leases > 0) for r in there))
-        promises = tuple(sorted((r.number, r.prepared < 0) for r in coming))
+        there: list[Resident] = []
+        coming: list[Resident] = []
+        leased: list[Resident] = []
+        idle: list[Resident] = []
+        credit = busy = 0
+        for resident in self.residents:
+            if resident.loading:
+                coming.append(resident)
+                continue
+            there.append(resident)
+            if resident.leases:
+                leased.append(resident)
+                busy += resident.footprint.anonymous + resident.shared
+            else:
+                idle.append(resident)
+                credit += resident.footprint.anonymous + resident.shared
+        ram = down(machine.ram - used - busy, machine.ram)
+        taken, returned = self._on_devices(leased), self._on_devices(idle)
+        devices = [
+            down(gpu.total - by_others - taken.get(gpu.name, 0), gpu.total)
+            for gpu, by_others in zip(machine.gpus, held, strict=True)
+        ]
+        marks = tuple(sorted([(r.number, r.leases > 0) for r in there]))
+        promises = tuple(sorted([(r.number, r.prepared < 0) for r in coming])) if coming else ()
         key = (ram, tuple(devices), others.busy, promises, credit, marks)
         if (known := self.states.get(key)) is not None:
             return known

@@ -296,8 +296,7 @@ class Simulation:
         memory = self.memory
         self._next = next(self.others, None)
         self.timeline.now = held.at
-        memory.others = held
-        memory.changed()
+        memory.hold(held)
         self._watch.look()
         while memory.residents and memory.short_of_ram():
             self._kill(max(memory.residents, key=lambda r: r.footprint.anonymous + r.shared))

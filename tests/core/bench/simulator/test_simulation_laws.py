@@ -7,15 +7,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mai_core.bench.simulator import campaign as campaigns
 from mai_core.bench.simulator.campaign import Campaign, run_cells
+from mai_core.bench.simulator.grid import spare_on_grid
 from mai_core.bench.simulator.machines import MACHINES
 from mai_core.bench.simulator.programs import PROGRAMS, held_by_others
 from mai_core.bench.simulator.tally import Tally
 from mai_core.bench.simulator.timeline import Timeline
 from mai_core.bench.simulator.workloads import WORKLOADS, turns_of
 from mai_core.plugin.registry import PluginRegistry
+from mai_core.policy.feasibility import Limits
 
 Campaigns = Callable[..., Campaign]
 GUARDED = "greedy-fit tiered cost-aware mai smallest largest"
@@ -133,3 +137,11 @@ def test_tallies_survive_their_form_on_disk(campaign_of: Campaigns, registry: Pl
     twice = tally.plus(tally)
     assert (twice.turns, twice.end.count) == (2 * tally.turns, 2 * tally.end.count)
     assert twice.end.percentile(0.5) == tally.end.percentile(0.5)
+
+
+@given(st.floats(-2.0, 1.0), st.floats(0.0, 0.9))
+def test_what_a_model_leaves_is_never_rounded_up_nor_over_the_line_of_a_switch(spare: float, needed: float) -> None:
+    rounded = spare_on_grid(spare, Limits(spare=needed))
+    assert rounded <= spare
+    assert (rounded >= needed) == (spare >= needed)
+    assert (rounded >= 0.0) == (spare >= 0.0)
