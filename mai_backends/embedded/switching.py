@@ -108,7 +108,7 @@ class Bench:
 
     async def _leave(self) -> None:
         """Let the model go as eviction does."""
-        await self._mai._pool.unload(self._to)
+        await self._mai._parts.pool.unload(self._to)
 
     async def _switched(self, runs: Runs) -> None:
         await self._mai.switch(self._to, here_only=True)
@@ -190,7 +190,7 @@ async def installed() -> tuple[Path, Path]:
     """The two smallest models this person has for the embedded engine."""
     async with await AsyncMai.open() as mai:
         rows = [row.best.profile for row in await mai.models()]
-        own = [p for p in rows if p.installed and isinstance(mai._backends.get(p.backend), EmbeddedBackend)]
+        own = [p for p in rows if p.installed and isinstance(mai._parts.backends.get(p.backend), EmbeddedBackend)]
     if len(own) < 2:
         raise SystemExit("two models are needed: give two files, or fetch another (mai models --all lists some)")
     one, other = sorted(own, key=lambda profile: profile.size_bytes)[:2]

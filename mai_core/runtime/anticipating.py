@@ -54,7 +54,7 @@ class Anticipating:
         rules: StabilityRules,
         options: GenerationOptions,
         on_battery: bool = False,
-        on_change: Callable[[], None] = lambda: None,
+        on_change: Callable[[], object] = lambda: None,
     ) -> None:
         self._backends = backends
         self._pool = pool

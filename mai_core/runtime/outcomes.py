@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from mai_core.errors import MaiError, ModelCrashed, ModelStruggles
 from mai_core.policy.lessons import Lesson, lessons
-from mai_core.policy.messages import Message, StopReason
+from mai_core.policy.messages import Conversation, Message, Role, StopReason
 from mai_core.policy.outcomes import Abilities, Outcome, Sign, outcome_of, refit
 from mai_core.policy.selection import Decision
 from mai_core.policy.struggle import Struggle
@@ -89,6 +89,20 @@ class Outcomes:
                 self._store.record_outcome(
                     outcome_of(candidate, decision.features, sign, value=sign.verdict, seconds=0.0)
                 )
+
+    def rated(self, history: Conversation, good: bool) -> str:
+        """The person said that the last reply was good, or bad; returns the model that wrote it.
+
+        Raises ``MaiError`` where there is no reply, and where nothing can be learnt from it.
+        """
+        reply = next((m for m in reversed(history.messages) if m.role is Role.ASSISTANT and m.model), None)
+        if reply is None:
+            raise MaiError("there is no reply to rate", remedy="ask something first")
+        if not self._enabled:
+            raise MaiError("nothing is learnt from outcomes", remedy="mai config set learning.outcomes true")
+        if not self.told(history.id, reply, Sign.RATED, float(good)):
+            raise MaiError("it is not known any more how that reply came about", remedy="rate a newer one")
+        return reply.model
 
     def told(self, conversation: str, reply: Message, sign: Sign, value: float) -> bool:
         """The person said or did something about a reply, the last of its conversation; whether that is kept.

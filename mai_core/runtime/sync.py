@@ -16,8 +16,9 @@ from mai_core.plugin.registry import PluginRegistry
 from mai_core.policy.lessons import Lesson
 from mai_core.policy.messages import Conversation, Message, Tool
 from mai_core.policy.models import ModelProfile
-from mai_core.runtime.mai import AsyncMai, cut_off
+from mai_core.runtime.mai import AsyncMai
 from mai_core.runtime.status import ModelRow, Status
+from mai_core.runtime.streaming import cut_off
 from mai_core.runtime.turn import Explanation, Reply, TurnEvent
 
 if TYPE_CHECKING:

@@ -112,7 +112,7 @@ async def test_02_an_estimate_that_was_wrong_is_corrected_by_what_was_seen(tmp_p
         await mai.switch("thrifty")
         for _ in range(2):
             await mai.process_message("Hello there")
-            await mai._pool.unload("thrifty")
+            await mai._parts.pool.unload("thrifty")
         machine.others = 14 * GIB  # and so twice what it takes is available
         assert (await mai.process_message("And now?")).message.model == "thrifty"
 
@@ -149,7 +149,7 @@ async def test_04_nothing_cuts_off_an_answer_under_way(tmp_path: Path) -> None:
         await until(lambda: "talker" in calls(backend, "generate"))
         switching = asyncio.create_task(mai.process_message(CODE, conversation=second))
         await mai.manager.preload_model("coder")
-        await asyncio.gather(mai._pool.relieve("local"), mai._pool.reap(), mai._pool.unload("talker"))
+        await asyncio.gather(mai._parts.pool.relieve("local"), mai._parts.pool.reap(), mai._parts.pool.unload("talker"))
         assert not answer.done(), "or this proves nothing"
         assert (await answer).text == LONG
         assert (await switching).text
@@ -178,7 +178,7 @@ async def test_05_a_model_is_not_evicted_before_it_has_served_who_loaded_it(
         assert calls(backend, "generate") == [], "it is loaded, and has not been asked yet"
         coding = asyncio.create_task(mai.process_message(CODE, conversation=second))
         assert await mai.manager.preload_model("coder") is None
-        await asyncio.gather(mai._pool.relieve("local"), mai._pool.reap())
+        await asyncio.gather(mai._parts.pool.relieve("local"), mai._parts.pool.reap())
         assert calls(backend, "unload") == []
         go_on.set()
         assert (await talking).message.model == "talker"
@@ -212,7 +212,7 @@ async def test_06_idle_time_and_requests_never_race(tmp_path: Path, monkeypatch:
         may_leave.set()
         await until(lambda: not backend.machine.taken)
         assert calls(backend, "load") == ["one"] * 4
-        assert mai._pool.slots == ()
+        assert mai._parts.pool.slots == ()
 
 
 class Hung(FakeBackend):

@@ -207,7 +207,7 @@ async def real(tmp_path: Path, machine: FakeMachine, *files: Path, context: Cont
 
 def leave_room(machine: FakeMachine, mai: AsyncMai, key: str, context: int, *, beside: int) -> None:
     """Let as much be available as a model takes, and ``beside`` bytes more than that."""
-    profile = next(m for m in mai._catalog.models if m.key == key)
+    profile = next(m for m in mai._parts.catalog.models if m.key == key)
     wanted = predict_footprint(profile, LoadPlan(context=context)).ram + beside
     reading = machine.reading()
     machine.others = machine.total - wanted - headroom(Host(pools=reading.pools), Limits())
@@ -278,7 +278,7 @@ async def test_13_what_a_model_is_not_shown_is_told_and_never_cut_off_silently(
             mai.store.append(conversation, message)
         reply = await mai.process_message("What does item 3 cost?")
         [(instance, messages)] = sent
-        backend = mai._backends["embedded"]
+        backend = mai._parts.backends["embedded"]
         [window] = [m.plan.context for m in await backend.loaded()]
         counted = sum(await backend.count_tokens(instance, [m.content for m in messages]))
         assert window == 1024 < 122 * 20, "or this proves nothing"

@@ -199,7 +199,7 @@ async def test_a_thousand_turns(
     began = time.monotonic()
     others = {"second": {"models": more, "machine": machine}}
     async with running(tmp_path, *models, machine=machine, others=others, **sections) as (mai, backend, _):
-        second = mai._backends["second"]
+        second = mai._parts.backends["second"]
         assert isinstance(second, FakeBackend)
         world = World(mai, (backend, second), machine, draw)
         worlds.append(world)

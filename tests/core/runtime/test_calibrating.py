@@ -28,7 +28,7 @@ def _measured(key: str, gib: float = 1.0, **script: Any) -> FakeModel:
 
 
 async def _calibrated(mai: AsyncMai, *keys: str, **options: Any) -> Calibration:
-    mai._calibrating._look_seconds = 0.01
+    mai._parts.calibrating._look_seconds = 0.01
     async with aclosing(mai.calibrate(keys, **options)) as steps:
         return [step async for step in steps][-1]
 

@@ -47,8 +47,8 @@ async def test_who_comes_late_takes_nobodys_key(tmp_path: Path) -> None:
         first = backend(mai, "first")
         assert isinstance(first, Away)
         first.away = False
-        await mai._catalog.refresh()
-        assert [(m.key, m.backend, m.model) for m in mai._catalog.models if m.installed] == [
+        await mai._parts.catalog.refresh()
+        assert [(m.key, m.backend, m.model) for m in mai._parts.catalog.models if m.installed] == [
             ("m", "second", "m"),
             ("first/m", "first", "m"),
         ]
@@ -112,7 +112,7 @@ async def test_a_pin_nobody_knows_is_waited_for_once(tmp_path: Path, monkeypatch
         for _ in range(3):
             started = time.monotonic()
             await mai.manager._decider.situation(
-                mai._turns.features(Message(role=Role.USER, content="hi"), ()), current=None, pinned="gone"
+                mai._parts.turns.features(Message(role=Role.USER, content="hi"), ()), current=None, pinned="gone"
             )
             waited.append(time.monotonic() - started)
         assert waited[0] > 1.0
@@ -130,6 +130,6 @@ async def test_a_pin_of_a_key_is_no_pin_of_another_backend_that_could_be_called_
         assert (await mai.process_message("hello")).message.model == "vllm/tiny"
         assert [(row.model, row.pinned) for row in await mai.models()] == [("vllm/tiny", True), ("tiny", False)]
         backend(mai, "gateway").available = False
-        await mai._catalog.refresh()
+        await mai._parts.catalog.refresh()
         reply = await mai.process_message("and now?")
         assert (reply.message.model, reply.decision.move) != ("tiny", Move.PIN), "its own was meant, and is away"

@@ -77,8 +77,9 @@ async def test_where_the_one_that_sees_cannot_run_the_error_says_why(tmp_path: P
 async def test_what_is_typed_beside_an_image_prepares_a_model_that_sees(tmp_path: Path) -> None:
     async with running(tmp_path, model("better", 0.9), seeing("seer", 0.3)) as (mai, backend, _):
         await mai.prepare("what is", images=(image(),))
-        assert mai._ahead is not None
-        await mai._ahead
+        looked_ahead = mai._parts.lookahead.task
+        assert looked_ahead is not None
+        await looked_ahead
         await mai.manager._anticipating._task  # type: ignore[misc]
         assert ("load", "seer") in backend.calls
 

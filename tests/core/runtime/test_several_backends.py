@@ -27,7 +27,7 @@ GIB = 2**30
 
 
 def backend(mai: AsyncMai, name: str) -> FakeBackend:
-    found = mai._backends[name]
+    found = mai._parts.backends[name]
     assert isinstance(found, FakeBackend)
     return found
 
@@ -113,7 +113,7 @@ async def test_a_backend_that_is_gone_is_left_alone_until_it_is_back(tmp_path: P
         assert rejection.reason is RejectionReason.UNAVAILABLE
         assert "does not answer" in rejection.message
         best.available = True
-        await mai._catalog.refresh()
+        await mai._parts.catalog.refresh()
         await mai.switch("best")
         assert (await mai.process_message("four?")).message.model == "best", "and its health did not suffer"
 

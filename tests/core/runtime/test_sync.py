@@ -45,7 +45,7 @@ def opened(tmp_path: Path, *models: FakeModel) -> Mai:
 @contextmanager
 def running(tmp_path: Path, *models: FakeModel) -> Iterator[tuple[Mai, FakeBackend]]:
     with opened(tmp_path, *models) as mai:
-        yield mai, cast("FakeBackend", mai._mai._backends["fake"])
+        yield mai, cast("FakeBackend", mai._mai._parts.backends["fake"])
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -177,7 +177,7 @@ def test_a_shutdown_between_two_words_is_told_as_one_within_them(tmp_path: Path)
 
 def test_a_shutdown_during_a_load_leaves_nothing(tmp_path: Path) -> None:
     mai = opened(tmp_path, model("one", load_seconds=30.0))
-    backend = cast("FakeBackend", mai._mai._backends["fake"])
+    backend = cast("FakeBackend", mai._mai._parts.backends["fake"])
     with ThreadPoolExecutor(1) as threads:
         asked = threads.submit(mai.process_message, "hi")
         until(lambda: ("load", "one") in backend.calls)

@@ -116,8 +116,8 @@ async def test_a_model_that_no_longer_fits_gives_way_and_one_that_does_stays(tmp
         assert (await mai.process_message("hi")).message.model == "large"
         assert not await give_way_of(mai)
         machine.others = machine.total - sum(machine.taken.values()) - 100 * 2**20
-        await asyncio.to_thread(mai._monitor.refresh)
-        assert mai._monitor.latest().calm_seconds == 0.0
+        await asyncio.to_thread(mai._parts.monitor.refresh)
+        assert mai._parts.monitor.latest().calm_seconds == 0.0
         assert await give_way_of(mai)
         assert "large" not in keys(await backend.loaded())
         assert not await give_way_of(mai), "nothing is left to free"
@@ -134,7 +134,7 @@ async def test_of_two_in_memory_the_one_that_answers_now_stays(tmp_path: Path) -
         assert (await mai.process_message("hi")).message.model == "large"
         assert keys(await backend.loaded()) == {"large", "small"}
         machine.others = machine.total - sum(machine.taken.values())
-        await asyncio.to_thread(mai._monitor.refresh)
+        await asyncio.to_thread(mai._parts.monitor.refresh)
         situation = await mai.manager._decider.situation(TaskFeatures(), current="large", pinned=None)
         decision = await mai.manager._decider.decide(situation)
         assert (decision.choice, [c.key for c in decision.candidates]) == ("small", ["small"])

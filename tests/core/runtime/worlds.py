@@ -84,7 +84,7 @@ async def running(
         registry=PluginRegistry.of(fakes, strategies, transfers, *plugins),
     )
     async with mai:
-        backend = mai._backends["fake"]
+        backend = mai._parts.backends["fake"]
         assert isinstance(backend, FakeBackend)
         yield mai, backend, fakes
 
