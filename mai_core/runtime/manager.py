@@ -18,6 +18,7 @@ from mai_core.policy.models import ModelProfile
 from mai_core.policy.selection import Decision, Move, Rejection, RejectionReason
 from mai_core.runtime.answering import Answer, Answering, Emit
 from mai_core.runtime.anticipating import Anticipating
+from mai_core.runtime.background import BackgroundTasks
 from mai_core.runtime.catalog import Catalog
 from mai_core.runtime.decider import Decider
 from mai_core.runtime.monitor import Monitor
@@ -68,7 +69,7 @@ class ModelManager:
         self._fetch_starter = fetch_starter
         self._unavailable = tuple(unavailable)
         self._fetching = asyncio.Lock()
-        self._reliefs: set[asyncio.Task[int]] = set()
+        self._reliefs = BackgroundTasks()
         self.pinned: str | None = None
         self.current: str | None = None
 
@@ -150,9 +151,7 @@ class ModelManager:
     async def close(self) -> None:
         """Call off what is being got ready. An unload that has begun is brought to its end by the pool."""
         await self._anticipating.close()
-        for relief in tuple(self._reliefs):
-            relief.cancel()
-        await asyncio.gather(*self._reliefs, return_exceptions=True)
+        await self._reliefs.cancel()
 
     async def give_way(self, host: str) -> bool:
         """Free what is in use on a host whose trouble lasts, if it would not answer the next turn as it is loaded."""
@@ -287,9 +286,7 @@ class ModelManager:
         chosen = decision.candidate(decision.choice)
         if chosen is None or situation.snapshot.calm_seconds > 0.0:
             return
-        relief = asyncio.create_task(self._pool.relieve(chosen.host, spare=chosen.key))
-        self._reliefs.add(relief)
-        relief.add_done_callback(self._reliefs.discard)
+        self._reliefs.start(self._pool.relieve(chosen.host, spare=chosen.key))
 
     async def _ensure_a_model(self, emit: Emit) -> None:
         """Fetch the starter when no model that converses is installed anywhere."""
