@@ -297,8 +297,9 @@ from mai_core.runtime.store import Store
 store = Store.open(Path(sys.argv[1]), now=time.time)
 for number in range(int(sys.argv[2])):
     store.record_outcome(Outcome(model=sys.argv[3], kind=TaskKind.CODE, expected=0.5, value=1.0))
-    print(number, flush=True)
+    print(f"{number:019}", flush=True)
 """
+"""Who is not read waits once a pipe is full, with lines of this length long before outcomes are too many to be kept."""
 
 
 def test_several_processes_write_and_one_is_killed(tmp_path: Path, store: Store) -> None:
