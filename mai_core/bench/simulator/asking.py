@@ -26,7 +26,7 @@ from mai_core.policy.resources import ResourceSnapshot
 from mai_core.policy.selection import Candidate, Rejection, SelectionRequest
 from mai_core.policy.speed import Machine, MeasuredSpeed
 
-__all__ = ["Asking", "Knowledge", "View"]
+__all__ = ["Asking", "Knowledge", "LineUp", "View"]
 
 MIB = 2**20
 UNBOUND, UNTAUGHT = Budget(), Abilities()
@@ -37,6 +37,13 @@ Known = tuple[tuple[int, int | None], ...]
 
 Fitted = tuple[int, str, int, Fit]
 """A model by place and key, and how it would run: fits that are equal have one number."""
+
+
+class LineUp(NamedTuple):
+    """The models that can run; equal line-ups have one number."""
+
+    number: int
+    fitted: Sequence[Fitted]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +86,8 @@ class Asking:
     keys: tuple[str, ...] = ()
     places: dict[str, int] = field(default_factory=dict)
     _requests: dict[Hashable, SelectionRequest] = field(default_factory=dict)
-    _line_ups: dict[Hashable, Sequence[Fitted]] = field(default_factory=dict)
+    _line_ups: dict[Hashable, LineUp] = field(default_factory=dict)
+    _equal_line_ups: dict[tuple[int, ...], LineUp] = field(default_factory=dict)
     _fits: dict[Hashable, Fitted | None] = field(default_factory=dict)
     _equal_fits: dict[Hashable, Fitted] = field(default_factory=dict)
     _features: dict[tuple[int, int, int], TaskFeatures] = field(default_factory=dict)
@@ -136,21 +144,20 @@ class Asking:
 
     def request(self, view: View) -> SelectionRequest:
         """What strategies are asked, but for the last resort, of which ``decide`` itself knows; equal ones are one."""
-        shown, asked, prompt, new, current, read, calm, lately, known = view
-        mark = (shown, asked, prompt, new, current, read, calm, lately[1], known)
-        found = self._requests.get(mark)
+        _, asked, prompt, new, current, read, calm, _, known = view
+        line_up, cores = self.line_up(view), view.shown.host.cpu.free_cores
+        together = (line_up.number, cores, asked, prompt, new, current, read, calm, known)
+        found = self._requests.get(together)
         if found is None:
-            found = self._requests[mark] = self._request(view)
+            found = self._requests[together] = self._request(view, line_up, cores)
         return found
 
-    def _request(self, view: View) -> SelectionRequest:
-        shown, asked, prompt, new, current, read, calm, _, known = view
-        cores, numbered, situation = shown.host.cpu.free_cores, self._candidates, None
-        has_read = dict(read) if read else {}
-        whole = max(new, prompt)
+    def _request(self, view: View, line_up: LineUp, cores: int) -> SelectionRequest:
+        _, asked, prompt, new, current, read, calm, _, known = view
+        numbered, situation, has_read, whole = self._candidates, None, dict(read), max(new, prompt)
         found: list[Candidate] = []
         numbers: list[int] = []
-        for place, key, number, fit in self._line_up(view):
+        for place, key, number, fit in line_up.fitted:
             if place == current and fit.resident:
                 tokens = new
             else:
@@ -174,8 +181,8 @@ class Asking:
             self._equal_requests[together] = request
         return request
 
-    def _line_up(self, view: View) -> Sequence[Fitted]:
-        """The models that can run, as they would.
+    def line_up(self, view: View) -> LineUp:
+        """The models that can run, as they would: all that a decision sees of memory.
 
         A model that is not in memory takes it from the room there is when what idles is gone; who idles is no matter.
         """
@@ -189,8 +196,11 @@ class Asking:
             here = self.situation(view)
             there = ResourceSnapshot((shown.empty,), calm_seconds=view.calm)
             away = replace(here, snapshot=there, loaded=()) if shown.loaded else here
-            fitted = [self._fit(place, view, calm, here, away) for place in range(len(self.keys))]
-            found = self._line_ups[together] = tuple([one for one in fitted if one is not None])
+            fits = [self._fit(place, view, calm, here, away) for place in range(len(self.keys))]
+            fitted = tuple([fit for fit in fits if fit is not None])
+            made = LineUp(len(self._equal_line_ups), fitted)
+            found = self._equal_line_ups.setdefault(tuple([number for _, _, number, _ in fitted]), made)
+            self._line_ups[together] = found
         return found
 
     def _fit(

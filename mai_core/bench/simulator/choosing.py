@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ class Chosen(NamedTuple):
 class Chooser:
     """One contestant in one world. Without ``remembers`` every decision is made anew, with the same result.
 
-    Where a ``learner`` weighs the ballots, these are what is remembered, and each turn is settled by itself.
+    Where a ``learner`` weighs the ballots, each turn is settled by itself.
     """
 
     asking: Asking
@@ -44,18 +44,19 @@ class Chooser:
     rules: StabilityRules
     remembers: bool = True
     learner: Learner | None = None
-    decisions: dict[View, Chosen] = field(default_factory=dict)
-    _ballots: dict[View, tuple[SelectionRequest, Sequence[Ballot]]] = field(default_factory=dict)
+    _decisions: dict[Hashable, Chosen] = field(default_factory=dict)
 
     def choose(self, view: View) -> Chosen:
         """The decision on what ``view`` shows."""
         if not self.remembers:
             return self._meant(self._decided(view), view)
         if self.learner is not None:
-            return self._meant(self._settled(view, *self._asked(view)), view)
-        found = self.decisions.get(view)
+            return self._meant(self._settled(view), view)
+        line_up = self.asking.line_up(view)
+        mark = (line_up.number, view.shown.host.cpu.free_cores, *view[1:]) if line_up.fitted else view
+        found = self._decisions.get(mark)
         if found is None:
-            found = self.decisions[view] = self._meant(self._settled(view, *self._asked(view)), view)
+            found = self._decisions[mark] = self._meant(self._settled(view), view)
         return found
 
     def heard(self, chosen: Chosen, served: str, reward: float) -> None:
@@ -63,24 +64,13 @@ class Chooser:
         if self.learner is not None and chosen.ballots:
             self.learner.learn(chosen.ballots, served, reward)
 
-    def _asked(self, view: View) -> tuple[SelectionRequest, Sequence[Ballot]]:
-        """What strategies are asked, put together from what is remembered, and what they answer."""
-        if self.learner is None:
-            request = self.asking.request(view)
-            return request, self.vote(request) if request.candidates else ()
-        found = self._ballots.get(view)
-        if found is None:
-            request = self.asking.request(view)
-            found = self._ballots[view] = (request, self.vote(request) if request.candidates else ())
-        return found
-
-    def _settled(self, view: View, request: SelectionRequest, ballots: Sequence[Ballot]) -> Decision:
+    def _settled(self, view: View) -> Decision:
         """Arbitrate and settle as ``decide`` does, which itself finds the last resort where no model can run."""
+        request = self.asking.request(view)
         if not request.candidates:
             return self._decided(view)
-        weighed = self._weighed(request, ballots)
-        history = history_of(*view.lately)
-        return conclude(request, weighed, arbiter=self.arbiter, rules=self.rules, history=history)
+        weighed = self._weighed(request, self.vote(request))
+        return conclude(request, weighed, arbiter=self.arbiter, rules=self.rules, history=history_of(*view.lately))
 
     def _decided(self, view: View) -> Decision:
         def vote(request: SelectionRequest) -> Sequence[Ballot]:
