@@ -18,8 +18,8 @@ from mai_core.policy.tasks import SLOPE
 __all__ = ["Hidden", "Truth", "draw_truth"]
 
 MEMORY_ERROR = 0.05
-"""Spread of what models take over what is predicted: more than the core reckons with (0.04), and more than was ever
-measured (1.5 % at most in 98 loads, see docs/memory.md)."""
+"""Spread of what models take over what is predicted: more than the core reckons with (0.04), and far more than was
+measured (0.7 % at most in 98 loads, see docs/memory.md)."""
 
 FURTHEST = 3.0
 """Spreads beyond which no model is off what is predicted."""
