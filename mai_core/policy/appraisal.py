@@ -101,7 +101,7 @@ def appraise(model: ModelProfile, situation: Situation, asked: Asked | None = No
             measured=measured,
             note=note,
         )
-    room = room_for(model, host, host.ram, situation)
+    room = room_for(model, situation)
     found = plan_load(model, host, wants, room=room, corrections=corrections)
     planned = found or lowest(model, wants, room)
     estimate = corrections.estimate(planned.footprint)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from mai_core.policy.exclusion import exclusion, is_pinned, lost, rejected
 from mai_core.policy.footprint import predict_footprint
 from mai_core.policy.ladder import rung_of
-from mai_core.policy.learning import Estimate
+from mai_core.policy.learning import Corrections, Estimate
 from mai_core.policy.models import Footprint, KvType, LoadedModel, LoadPlan, ModelProfile
 from mai_core.policy.planning import Wants, lowest, plans
 from mai_core.policy.quality import ability, answers_well
@@ -130,7 +130,7 @@ def fit_of(model: ModelProfile, situation: Situation) -> Fit | Rejection:
         return kept or rejected(model, RejectionReason.UNKNOWN_HOST, why, "mai status shows which probe failed")
     if kept is None and (coming := _on_its_way(model, wanted, situation)) is not None:
         return coming
-    room = room_for(model, host, pool, situation)
+    room = room_for(model, situation)
     if instance is not None and kept is not None:
         calm = situation.snapshot.calm_seconds
         if calm <= 0.0 and instance.owned and not model.remote and instance.footprint.ram > room.ram:
@@ -138,10 +138,12 @@ def fit_of(model: ModelProfile, situation: Situation) -> Fit | Rejection:
         elif not _may_grow(situation):
             return kept
         elif kept.rung is not Rung.SMALLER_CONTEXT:
-            return replace(kept, better=_better(model, instance, wanted, host, pool, situation))
+            better = _better(model, instance, wanted, situation)
+            return kept if better is None else replace(kept, better=better)
         elif instance.asked is not None and instance.asked.context >= wanted:
             return kept
-    wants, corrections = _wants(model, wanted, situation), situation.corrections(model)
+    corrections = situation.corrections(model)
+    wants = _wants(wanted, situation, corrections)
     least = corrections.estimate(lowest(model, wants, room).footprint)
     footprint = least.upper
     for planned in plans(model, wants, room) if room.spare(footprint) >= 0.0 else ():
@@ -198,22 +200,19 @@ def _may_grow(situation: Situation) -> bool:
     )
 
 
-def _wants(model: ModelProfile, wanted: int, situation: Situation) -> Wants:
-    minimum = min(situation.limits.minimum, wanted)
-    return Wants(context=wanted, minimum=minimum, stretch=situation.corrections(model).stretch)
+def _wants(wanted: int, situation: Situation, corrections: Corrections) -> Wants:
+    return Wants(context=wanted, minimum=min(situation.limits.minimum, wanted), stretch=corrections.stretch)
 
 
-def _better(
-    model: ModelProfile, instance: LoadedModel, wanted: int, host: Host, pool: MemoryPool, situation: Situation
-) -> LoadPlan | None:
+def _better(model: ModelProfile, instance: LoadedModel, wanted: int, situation: Situation) -> LoadPlan | None:
     """The top of the ladder for an idle instance lower down, when it fits by now and nobody else has to leave."""
     if not instance.owned or instance.leased or rung_of(instance.plan, 0) is Rung.FULL:
         return None
-    room = room_for(model, host, pool, replace(situation, loaded=(instance,)))
-    full = next(plans(model, _wants(model, max(wanted, instance.plan.context), situation), room))
+    room, corrections = room_for(model, replace(situation, loaded=(instance,))), situation.corrections(model)
+    full = next(plans(model, _wants(max(wanted, instance.plan.context), situation, corrections), room))
     if full.rung is not Rung.FULL:
         return None
-    spare = room.spare(situation.corrections(model).estimate(full.footprint).upper)
+    spare = room.spare(corrections.estimate(full.footprint).upper)
     return (
         full.plan
         if spare >= situation.limits.spare and not (instance.asked or instance.plan).serves(full.plan)
@@ -235,7 +234,7 @@ def _slow_fit(model: ModelProfile, situation: Situation) -> Fit | None:
     if host is None or host.ram is None:
         return Fit(plan, footprint, Rung.SLOW, 0.0, wanted, estimate)
     limits = replace(situation.limits, headroom=0.0, headroom_min=0)
-    room = room_for(model, host, host.ram, replace(situation, limits=limits))
+    room = room_for(model, replace(situation, limits=limits))
     if footprint.anonymous > room.ram:
         return None
     return Fit(plan, footprint, Rung.SLOW, room.spare(footprint), wanted, estimate)

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mai_core.policy.models import Footprint, LoadedModel, ModelProfile
+from mai_core.policy.remembering import remembered
 from mai_core.policy.resources import Host, MemoryPool, PoolKind
 from mai_core.policy.situation import Limits, Situation
 
 __all__ = ["DeviceRoom", "Room", "headroom", "room_for", "spendable"]
+
+REMEMBERED = 16
+"""Rooms that are kept: all models of one decision share a few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +98,25 @@ def spendable(host: Host, loaded: Sequence[LoadedModel], limits: Limits) -> int:
     return pool.available + credit - headroom(host, limits)
 
 
-def room_for(model: ModelProfile, host: Host, pool: MemoryPool, situation: Situation) -> Room:
-    """What ``model`` may take on its host, ``pool`` being its main memory, beside what other loads were promised.
+def room_for(model: ModelProfile, situation: Situation) -> Room:
+    """What ``model`` may take on its host, whose main memory is known, beside what other loads were promised.
 
     Idle models of Mai's count as gone, with what they hold of main memory through a GPU that shares it.
     """
-    limits = situation.limits
-    bounds = {"kept": limits.headroom, "least": limits.headroom_min, "most": limits.headroom_max}
-    free = Room.of(pool, host, **bounds, offload=model.offload)  # type: ignore[arg-type]
-    theirs = [p.footprint for p in situation.promised if p.host == model.host and p.model != model.key and p.firm]
+    own = model.key if any(promise.model == model.key for promise in situation.promised) else ""
+    return _room_on(situation, model.host, model.offload, own)
+
+
+@remembered(REMEMBERED)
+def _room_on(situation: Situation, name: str, offload: bool, own: str) -> Room:
+    """The room on a host for a model that is promised memory as ``own``; all others there have the same."""
+    limits, host = situation.limits, situation.snapshot.host(name)
+    assert host is not None
+    pool = host.ram
+    assert pool is not None
+    kept, least, most = limits.headroom, limits.headroom_min, limits.headroom_max
+    free = Room.of(pool, host, kept=kept, least=least, most=most, offload=offload)
+    theirs = [p.footprint for p in situation.promised if p.host == name and p.model != own and p.firm]
     idle = [m.footprint for m in _replaceable(host, situation.loaded)]
     credit = sum(f.anonymous + _shared(f, host) for f in idle)
     shared = sum(_shared(f, host) for f in theirs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mai_core.policy.feasibility import Limits, spendable
 from mai_core.policy.features import TaskFeatures
 from mai_core.policy.models import Footprint, LoadedModel, LoadPlan, ModelProfile, Promise
@@ -31,7 +33,7 @@ def room(*, loaded: tuple[LoadedModel, ...] = (), promised: tuple[Promise, ...] 
         loaded=loaded,
         promised=promised,
     )
-    return room_for(MODEL, host, host.pools[0], situation)
+    return room_for(MODEL, situation)
 
 
 def instance(*, leased: bool = False) -> LoadedModel:
@@ -54,3 +56,19 @@ def test_what_is_promised_is_taken_of_both() -> None:
     found = room(promised=(Promise("other", "local", HELD, PLAN),))
     assert found.ram == found.anonymous == 8 * GIB - GIB // 4 - 4 * GIB
     assert found.devices[0].free == 4 * GIB
+
+
+def test_a_model_on_its_way_does_not_stand_in_its_own_way() -> None:
+    """The models of a host share its room, but for the one that a promise is to."""
+    coming = replace(MODEL, key="other")
+    situation = Situation(
+        models=(MODEL, coming),
+        snapshot=ResourceSnapshot((machine(8 * GIB),)),
+        features=TaskFeatures(),
+        limits=LIMITS,
+        promised=(Promise("other", "local", HELD, PLAN),),
+    )
+    beside, own, again = (room_for(model, situation) for model in (MODEL, coming, MODEL))
+    assert own.devices[0].free == 8 * GIB
+    assert beside == again
+    assert beside.devices[0].free == 4 * GIB
