@@ -64,8 +64,8 @@ class Shown:
     """The memory a decision is told of; equal ones are the same object, numbered by ``state``.
 
     ``host`` is the machine as it is, ``empty`` the same as if what idles were gone: to a model that is not in memory
-    both are one. ``room`` is what of ``empty`` tells it from another, ``coming`` the models on their way, and
-    ``inside`` those in memory by their place in the inventory.
+    both are one. ``room`` is what of ``empty`` tells it from another, and ``inside`` the models in memory by their
+    place in the inventory.
     """
 
     state: int
@@ -75,7 +75,6 @@ class Shown:
     loaded: tuple[LoadedModel, ...]
     promised: tuple[Promise, ...]
     inside: Mapping[int, LoadedModel]
-    coming: frozenset[int]
 
 
 @dataclass(slots=True, eq=False)
@@ -272,25 +271,41 @@ class Memory:
         marks = tuple(sorted([(r.number, r.leases > 0) for r in there]))
         promises = tuple(sorted([(r.number, r.prepared < 0) for r in coming])) if coming else ()
         key = (ram, tuple(devices), others.busy, promises, credit, marks)
-        if (known := self.states.get(key)) is not None:
-            return known
-        cpu = Cpu(machine.cores, others.busy)
-        kinds = [(gpu.name, gpu.kind, gpu.total) for gpu in machine.gpus]
+        found = self.states.get(key)
+        if found is None:
+            found = self.states[key] = self._described(ram, devices, credit, returned, there, coming)
+        return found
+
+    def _described(
+        self,
+        ram: int,
+        devices: Sequence[int],
+        credit: int,
+        returned: Mapping[str, int],
+        there: Sequence[Resident],
+        coming: Sequence[Resident],
+    ) -> Shown:
+        """A state nobody saw before: what would be free with nobody idle, of which idle models hold some."""
+        machine = self.machine
+        gpus = [
+            (gpu.name, gpu.kind, gpu.total, size, size - returned.get(gpu.name, 0))
+            for gpu, size in zip(machine.gpus, devices, strict=True)
+        ]
         empty = Host(
             pools=(
                 MemoryPool("ram", PoolKind.RAM, machine.ram, ram),
-                *(MemoryPool(*gpu, size) for gpu, size in zip(kinds, devices, strict=True)),
+                *(MemoryPool(name, kind, total, most) for name, kind, total, most, _ in gpus),
             ),
-            cpu=cpu,
+            cpu=Cpu(machine.cores, self.others.busy),
         )
         host = replace(
             empty,
             pools=(
                 MemoryPool("ram", PoolKind.RAM, machine.ram, ram - credit),
-                *(MemoryPool(*gpu, size - returned.get(gpu[0], 0)) for gpu, size in zip(kinds, devices, strict=True)),
+                *(MemoryPool(name, kind, total, left) for name, kind, total, _, left in gpus),
             ),
         )
-        made = Shown(
+        return Shown(
             state=len(self.states),
             room=(ram, *devices),
             host=host,
@@ -301,7 +316,4 @@ class Memory:
                 for r in sorted(coming, key=lambda r: r.number)
             ),
             inside={r.model: r.as_loaded() for r in there},
-            coming=frozenset(r.model for r in coming),
         )
-        self.states[key] = made
-        return made
