@@ -263,7 +263,10 @@ class Catalog:
             for known in self._known:
                 if known.sources and known.key not in merged:
                     merged[known.key] = _offered(known, fetcher)
-        self._models = tuple(merged.values())
+        # Who has not changed stays the same object: what was worked out of a model is remembered by that.
+        before = {model.key: model for model in self._models}
+        same = {key: before[key] for key, model in merged.items() if before.get(key) == model}
+        self._models = tuple((merged | same).values())
         if self._listed_once:
             self._hand_out()
 

@@ -181,6 +181,18 @@ async def test_later_calls_answer_from_memory_and_refresh_behind() -> None:
             await asyncio.sleep(0.001)
 
 
+async def test_who_has_not_changed_stays_the_same_object() -> None:
+    """What was worked out of a model is remembered by that: see ``policy.remembering``."""
+    fake = backend("a", "b")
+    catalog = catalog_of(fake)
+    before = {m.key: m for m in await catalog.current()}
+    fake._models["b"] = FakeModel.named("b", size_bytes=before["b"].size_bytes + 1)
+    await catalog.refresh()
+    after = {m.key: m for m in catalog.models}
+    assert after["a"] is before["a"]
+    assert after["b"].size_bytes == before["b"].size_bytes + 1
+
+
 @pytest.mark.parametrize(
     ("said", "meant"), [("Qwen-Large", "qwen-large"), ("smol", "smollm"), (" large ", "qwen-large")]
 )
