@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -125,11 +126,7 @@ def granted(budget: Budget, model: ModelProfile, prompt_tokens: int, wanted: int
     wanted = wanted or PAID_REPLY
     tokens = wanted
     if cost_of(model, prompt_tokens, tokens) > left:
-        each = model.price_out * NANO / 1_000_000
-        rest = left - cost_of(model, prompt_tokens, 0)
-        tokens = min(wanted, math.floor(rest / each)) if each > 0.0 and rest > 0 else 0
-        while tokens > 0 and cost_of(model, prompt_tokens, tokens) > left:
-            tokens -= 1
+        tokens = bisect_right(range(1, wanted + 1), left, key=lambda reply: cost_of(model, prompt_tokens, reply))
         if tokens < min(wanted, LEAST_REPLY):
             return None
     return Grant(tokens, cost_of(model, prompt_tokens, tokens))

@@ -98,7 +98,7 @@ class Anticipating:
             return None
         evict = wanted is not None and wanted.evict
         preparation = _Preparation(model, candidate.plan, evict, conversation, tuple(messages))
-        return self._start(preparation, self._prepare(preparation))
+        return self._start(preparation, lambda: self._prepare(preparation))
 
     async def settle(self, choice: str | None) -> None:
         """A turn begins: call off what is prepared for another model, and leave a load of this one to the turn."""
@@ -123,11 +123,9 @@ class Anticipating:
             async with self._pool.acquire(model, plan, conversation=conversation) as instance:
                 await improve(conversation, wanted, instance, self._backends[model.backend], self._store)
 
-        return self._start(
-            _Preparation(model, plan, evict=False, conversation=conversation, loading=False), summarise()
-        )
+        return self._start(_Preparation(model, plan, evict=False, conversation=conversation, loading=False), summarise)
 
-    def _start(self, preparation: _Preparation, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def _start(self, preparation: _Preparation, work: Callable[[], Coroutine[None, None, None]]) -> asyncio.Task[None]:
         """Begin this in place of what is going on."""
         if self._task is not None:
             self._task.cancel()
@@ -142,9 +140,9 @@ class Anticipating:
             self._current = self._task = None
         self._on_change()
 
-    async def _guarded(self, model: ModelProfile, work: Coroutine[None, None, None]) -> None:
+    async def _guarded(self, model: ModelProfile, work: Callable[[], Coroutine[None, None, None]]) -> None:
         try:
-            await work
+            await work()
         except MaiError as error:
             log.info("nothing was prepared", extra={"model": model.key, "reason": str(error)})
         except Exception as error:  # noqa: BLE001 - a third party's backend; it is named, and only a head start is lost

@@ -52,7 +52,7 @@ async def test_a_long_session_is_worth_a_start(make_backend: MakeBackend, make_h
     assert home.calls == []
     await noted(backend, "starting LM Studio")
     assert await listed(backend) == [WANTED.key]
-    assert backend.note == "started by Mai"
+    await noted(backend, "started by Mai")
     server = home.server
     assert server is not None
     await backend.close()

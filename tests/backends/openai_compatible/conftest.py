@@ -20,14 +20,14 @@ def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warming, "STILL_THERE_SECONDS", 10.0)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def real_worker(starter_gguf: Path) -> Iterator[RealServer]:
     """The embedded engine's HTTP server with SmolLM2."""
     with worker(starter_gguf) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def real_litellm(real_worker: RealServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     """LiteLLM's proxy in front of it."""
     with litellm_proxy(real_worker, tmp_path_factory.mktemp("litellm")) as server:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mai_core.policy.budget import IMAGE_TOKENS, LEAST_REPLY, PAID_REPLY, Budget, cost_of, granted, most_tokens
@@ -50,6 +50,8 @@ def test_no_sequence_of_turns_exceeds_a_limit(
 
 
 @given(models, tokens, tokens, st.integers(0, 10**10))
+@example(model_at(0.0001, 0.0001), 1, 0, 7)
+@example(model_at(0.0001, 0.0001), 1, 0, 8)
 def test_a_reply_gets_as_much_as_can_be_paid_and_no_more(
     model: ModelProfile, prompt: int, wanted: int, left: int
 ) -> None:
