@@ -62,10 +62,15 @@ class _Talk:
     def channel(self, endpoint: str, parameter: Any, *, cancel: bool = False) -> None:
         number = next(self._ids)
         self.send({"type": "channelCreate", "endpoint": endpoint, "channelId": number, "creationParameter": parameter})
+        cancelling = {"type": "channelSend", "channelId": number, "message": {"type": "cancel"}}
         if cancel:
-            self.send({"type": "channelSend", "channelId": number, "message": {"type": "cancel"}})
+            self.send(cancelling)
         while self.hear()["type"] not in ("channelClose", "channelError"):
             pass
+        if cancel:  # again: whether the first came in time is a matter of luck, and the warning is to be heard always
+            self.send(cancelling)
+            while self.hear()["type"] != "communicationWarning":
+                pass
 
 
 def exercise() -> list[Frame]:
