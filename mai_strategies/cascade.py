@@ -50,7 +50,7 @@ class Cascade:
         quality = candidate.quality
         doubted = (1.0 - quality) * self.notices + quality * self.false_alarms
         good = quality * (1.0 - self.false_alarms) + doubted * self.second
-        return doubted, good, candidate.cost + doubted * self.second_cost
+        return doubted, good, candidate.spread(candidate.cost) + doubted * self.second_cost
 
     def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
         """Good answers expected, discounted by their price, health and the last rung."""

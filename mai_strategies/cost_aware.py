@@ -1,4 +1,4 @@
-"""Cost-aware: the cheapest model whose predicted quality reaches the target."""
+"""Cost-aware: as good as the target, and no dearer than that takes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,25 @@ __all__ = ["CostAware"]
 
 Unit = Literal["cost", "waiting", "energy", "money"]
 
+WORTH = 10.0
+"""Typical turns that may be spent on reaching a target of a half where nothing was reached before."""
+
+LEAST = 0.01
+"""Of targets below it the worth is not told apart."""
+
 
 @dataclass(frozen=True)
 class CostAware:
     """Good enough, then cheap.
 
-    A model that reaches the ``target`` quality scores between 0.5 and 1, the cheaper the higher; one that does not
-    stays below 0.5, the better the higher. ``unit`` says what counts: ``cost`` (money and waiting together, see the
-    settings under ``cost``), ``waiting`` (seconds to the end of the reply), ``energy`` (joules) or ``money`` (tokens
-    with a price, and electricity). ``typical`` is what an ordinary turn takes in that unit, 0 for the built-in
-    figure; there the score is three quarters.
+    What counts of a model is how much of the ``target`` quality it reaches, and what it costs; to be better than the
+    target counts for nothing. So of models that reach it the cheapest is taken, and one that falls short by a tenth
+    of it only where that saves more than a tenth of what reaching it is worth: ``WORTH`` turns of typical cost for a
+    target of a half, and else in proportion to the odds, so nine times that for who wants nine good answers in ten.
+
+    ``unit`` says what is spent: ``cost`` (money and waiting together, see the settings under ``cost``), ``waiting``
+    (seconds to the end of the reply), ``energy`` (joules) or ``money`` (tokens with a price, and electricity).
+    ``typical`` is what an ordinary turn takes in that unit, 0 for the built-in figure.
     """
 
     name: ClassVar[str] = "cost-aware"
@@ -49,18 +58,19 @@ class CostAware:
         return (lambda c: c.cost), self.typical or 0.006, (lambda c: f"{_amount(c.money)} and {c.wait_seconds:.1f} s")
 
     def propose(self, request: SelectionRequest) -> Sequence[Proposal]:
-        """Above 0.5 by cheapness when the target is reached, below by nearness to it."""
+        """1 for what reaches the target at no cost, a half where the cost is what that is worth, falling to 0."""
         price_of, typical, told = self._price()
+        target = self.target
+        price = (1.0 - target) / max(LEAST, target) / (WORTH * typical)
         proposals = []
         for c in request.candidates:
-            cost = price_of(c)
-            if c.quality >= self.target:
-                score = (0.5 + 0.5 / (1.0 + cost / typical)) * c.health
-                reason = f"reaches {self.target:.2f}, costs {told(c)}"
+            if c.quality >= target:
+                reached, reason = 1.0, f"reaches {target:.2f}, costs {told(c)}"
             else:
-                score = 0.5 * c.quality / self.target * c.health
-                reason = f"quality {c.quality:.2f} is below the target {self.target:.2f}"
-            proposals.append(Proposal(c.key, score, reason))
+                reached = c.quality / target
+                reason = f"quality {c.quality:.2f} is below the target {target:.2f}, costs {told(c)}"
+            gain = reached * c.health - c.spread(price_of(c)) * price
+            proposals.append(Proposal(c.key, 1.0 / (2.0 - gain), reason))
         return proposals
 
 

@@ -16,11 +16,11 @@ class Value:
     """Pay for a better answer as long as it is worth it.
 
     A good answer is worth ``worth``, in the unit of the settings under ``cost``, which put waiting, electricity and
-    prices into one figure. So a model is worth the chance that it answers well, less its cost as a share of that: a
-    dearer one is taken when what it adds to the chance is worth more than what it adds to the cost, also where nobody
-    is likely to succeed. Of all rules that see but quality and cost this spends least for the same share of good
-    answers (the linear router of RouterBench, Hu et al. 2024). The default is worth three minutes at the usual value
-    of time.
+    prices into one figure. So a model is worth the chance that it answers well, less its cost as a share of that, a
+    load being spread over the turns it lasts: a dearer one is taken when what it adds to the chance is worth more than
+    what it adds to the cost, also where nobody is likely to succeed. Of all rules that see but quality and cost this
+    spends least for the same share of good answers (the linear router of RouterBench, Hu et al. 2024). The default is
+    worth three minutes at the usual value of time.
     """
 
     name: ClassVar[str] = "value"
@@ -35,7 +35,8 @@ class Value:
         worth = self.worth
         proposals = []
         for c in request.candidates:
-            gain = c.quality * c.health - c.cost / worth
-            reason = f"quality {c.quality:.2f} at {c.cost / worth:.0%} of what an answer is worth"
+            cost = c.spread(c.cost) / worth
+            gain = c.quality * c.health - cost
+            reason = f"quality {c.quality:.2f} at {cost:.0%} of what an answer is worth"
             proposals.append(Proposal(c.key, 1.0 / (2.0 - gain), reason))
         return proposals

@@ -11,6 +11,7 @@ from mai_core.policy.learning import Basis
 from mai_core.policy.models import Footprint, LoadPlan, Tier
 
 __all__ = [
+    "LOAD_LASTS",
     "Ballot",
     "Candidate",
     "Decision",
@@ -23,6 +24,10 @@ __all__ = [
     "Rung",
     "SelectionRequest",
 ]
+
+
+LOAD_LASTS = 6
+"""Turns over which a load is spread: as many as a switch has to repay itself in, by default (``StabilityRules``)."""
 
 
 class Rung(StrEnum):
@@ -83,6 +88,17 @@ class Candidate:
     basis: Basis | None = None
     is_loaded: bool = False
     is_remote: bool = False
+
+    def spread(self, amount: float) -> float:
+        """``amount``, its waiting, energy, money or cost, with the load in it spread over ``LOAD_LASTS`` turns.
+
+        That is what a turn takes as long as the model stays. A load has its share of all of them by the time it takes:
+        what is loaded here costs electricity, and what has a price is loaded elsewhere.
+        """
+        if self.load_seconds <= 0.0:
+            return amount
+        loading = self.load_seconds / max(self.load_seconds, self.wait_seconds)
+        return amount * (1.0 - loading * (1.0 - 1.0 / LOAD_LASTS))
 
 
 class RejectionReason(StrEnum):

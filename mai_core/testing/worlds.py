@@ -104,6 +104,7 @@ _ONE_IN_SIX = st.integers(0, 5)
 _LOADING = st.sampled_from([1.0, 0.1, 0.4, 2.0, 4.0, 10.0, 30.0, 120.0])
 _WRITING = st.sampled_from([10.0, 0.5, 1.0, 2.0, 5.0, 20.0, 40.0, 80.0, 160.0, 500.0])
 _REPLY = st.integers(1, 1024)
+_WATTS = st.sampled_from([0.0, 5.0, 20.0, 65.0, 200.0, 450.0])
 _PRICE = st.sampled_from([0.0, 0.0001, 0.001, 0.003, 0.01, 0.1, 1.0])
 _SPARE = shares(-0.5)
 _BACKENDS = st.sampled_from(["embedded", "other"])
@@ -132,7 +133,7 @@ def candidates(draw: DrawFn, key: str = "") -> Candidate:
     prefill = draw(seconds(60.0))
     speed = draw(_WRITING)
     wait = load + prefill + draw(_REPLY) / speed
-    energy = 0.0 if remote else draw(seconds(5000.0))
+    energy = 0.0 if remote else draw(_WATTS) * wait
     money = draw(_PRICE) if remote else energy * PRICE_JOULE
     return Candidate(
         key=key or draw(keys()),
@@ -157,18 +158,25 @@ def candidates(draw: DrawFn, key: str = "") -> Candidate:
 
 
 def dominated(candidate: Candidate, key: str) -> Candidate:
-    """A candidate in no way better than this one, and worse in quality, waiting, cost, health and room."""
+    """A candidate in no way better than this one, and worse in quality, waiting, cost, health and room.
+
+    It takes longer to load, where it has to be, and longer once it is loaded, at the same watts.
+    """
+    loading = 0.0 if candidate.is_remote else 1.0
+    wait = candidate.wait_seconds * 1.1 + loading + 0.5
+    energy = candidate.energy_joules * wait / candidate.wait_seconds
+    money = candidate.money * 1.1 + (energy - candidate.energy_joules) * PRICE_JOULE
     return replace(
         candidate,
         key=key,
         quality=candidate.quality * 0.9,
-        load_seconds=candidate.load_seconds + 1.0,
+        load_seconds=candidate.load_seconds + loading,
         prefill_seconds=candidate.prefill_seconds + 0.5,
         tokens_per_second=candidate.tokens_per_second * 0.9,
-        wait_seconds=candidate.wait_seconds * 1.1 + 1.5,
-        energy_joules=candidate.energy_joules * 1.1 + 1.0,
-        money=candidate.money * 1.1,
-        cost=candidate.cost * 1.1 + 1.5 * PRICE_SECOND,
+        wait_seconds=wait,
+        energy_joules=energy,
+        money=money,
+        cost=money + wait * PRICE_SECOND,
         health=candidate.health * 0.9,
         spare=candidate.spare - 0.05,
         is_loaded=False,
@@ -200,11 +208,10 @@ def quicker(candidate: Candidate, factor: float) -> Candidate:
 
 
 def kept_in_memory(candidate: Candidate) -> Candidate:
-    """The same model, loaded by now."""
-    return _waiting(
-        replace(candidate, load_seconds=0.0, is_loaded=True),
-        max(0.0, candidate.wait_seconds - candidate.load_seconds),
-    )
+    """The same model, loaded by now, which saves the time and the energy of the load."""
+    rest = max(0.0, candidate.wait_seconds - candidate.load_seconds)
+    saves = cheaper(candidate, rest / candidate.wait_seconds)
+    return _waiting(replace(saves, load_seconds=0.0, is_loaded=True), rest)
 
 
 def _waiting(candidate: Candidate, wait: float) -> Candidate:

@@ -123,29 +123,27 @@ MUTANTS = (
         '        return [*proposals, Proposal(request.current or "a", 0.5, "in use")]',
         "proposes-only-candidates",
     ),
-    Mutant(
-        "cost-aware", "likes what is dear", "1.0 + cost / typical", "1.0 + typical / (cost + 1e-9)", "cost-is-heeded"
-    ),
-    Mutant("cost-aware", "forgets the cost", "0.5 + 0.5 / (1.0 + cost / typical)", "0.75", "cost-is-heeded"),
-    Mutant("cost-aware", "forgets the target", "c.quality >= self.target", "True", "quality-is-heeded"),
+    Mutant("cost-aware", "takes costs for gains", "health - c.spread", "health + c.spread", "scores-are-utilities"),
+    Mutant("cost-aware", "forgets the cost", "2.0 - gain", "2.0 - reached * c.health", "cost-is-heeded"),
+    Mutant("cost-aware", "forgets the target", "c.quality >= target", "True", "quality-is-heeded"),
     Mutant(
         "cost-aware",
         "turns the target round",
-        "c.quality >= self.target",
-        "c.quality <= self.target",
-        "better-answers-never-lower-a-score",
+        "c.quality >= target",
+        "c.quality <= target",
+        "scores-are-utilities",
     ),
-    Mutant("cost-aware", "forgets health above the target", "typical)) * c.health", "typical))", "health-is-heeded"),
+    Mutant("cost-aware", "forgets health", "reached * c.health", "reached", "health-is-heeded"),
     Mutant(
         "cost-aware",
         "takes costs as shares of the dearest",
-        "cost / typical)",
-        "cost / (max(price_of(o) for o in request.candidates) or 1.0))",
+        "price_of(c)) * price",
+        "price_of(c)) / (max(price_of(o) for o in request.candidates) or 1.0)",
         "scores-are-absolute",
     ),
-    Mutant("value", "takes costs for gains", "c.health - c.cost", "c.health + c.cost", "scores-are-utilities"),
+    Mutant("value", "takes costs for gains", "c.health - cost", "c.health + cost", "scores-are-utilities"),
     Mutant("value", "forgets the cost", "2.0 - gain", "2.0 - c.quality * c.health", "cost-is-heeded"),
-    Mutant("value", "forgets health", "c.quality * c.health - c.cost", "c.quality - c.cost", "health-is-heeded"),
+    Mutant("value", "forgets health", "c.quality * c.health - cost", "c.quality - cost", "health-is-heeded"),
 )
 
 

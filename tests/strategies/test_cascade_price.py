@@ -57,6 +57,31 @@ def test_first_words_are_doubted_by_their_mean_alone(told: list[float | None], b
         assert words.doubted is (sum(known) / len(known) < below)
 
 
+@given(shares, shares, st.floats(0.0, 200.0), st.floats(0.0, 200.0), st.floats(0.0, 200.0))
+def test_a_second_opinion_is_worth_the_wait(
+    quality: float, other: float, wait: float, writing: float, loading: float
+) -> None:
+    mine = Candidate(
+        key="mine", plan=LoadPlan(context=2048), quality=quality, load_seconds=loading, wait_seconds=loading + writing
+    )
+    asked = replace(mine, key="other", quality=other, load_seconds=0.0, wait_seconds=wait)
+    gives = successors((asked,), mine) == ("other",)
+    if gives:
+        assert other > quality
+        assert other - 0.005 * wait > -0.005 * writing, "a sure answer that took longer would be as good as that"
+        assert successors((replace(asked, wait_seconds=wait / 2),), mine) == ("other",)
+        assert successors((asked,), replace(mine, wait_seconds=loading + 2 * writing)) == ("other",)
+    elif other > quality:
+        assert wait > 0.0 or not quality, "nobody who is better and takes no time is left out"
+
+
+def test_nobody_waits_two_minutes_for_a_little_more() -> None:
+    mine = Candidate(key="mine", plan=LoadPlan(context=2048), quality=0.7, wait_seconds=4.0)
+    large = replace(mine, key="large", quality=0.8, wait_seconds=120.0)
+    assert successors((large,), mine) == ()
+    assert successors((replace(large, wait_seconds=40.0),), mine) == ("large",)
+
+
 def test_the_best_who_does_not_take_too_long_gives_the_second_opinion() -> None:
     mine = Candidate(key="mine", plan=LoadPlan(context=2048), quality=0.5)
     slow, quick = (replace(mine, key=k, quality=q, wait_seconds=s) for k, q, s in (("s", 0.8, 90.0), ("q", 0.7, 10.0)))

@@ -9,6 +9,7 @@ import pytest
 from mai_core.policy.features import TaskFeatures, TaskKind
 from mai_core.policy.models import LoadPlan, Tier
 from mai_core.policy.selection import Candidate, Rung, SelectionRequest
+from mai_strategies.cascade import Cascade
 from mai_strategies.cost_aware import CostAware
 from mai_strategies.greedy_fit import GreedyFit
 from mai_strategies.tiered import Tiered
@@ -90,14 +91,29 @@ def test_tiered_takes_the_best_within_a_tier_unless_it_swaps_or_is_ill() -> None
 def test_cost_aware_takes_the_cheapest_that_is_good_enough(unit: Any, fact: str, typical: float) -> None:
     found = scores(
         CostAware(unit=unit),
-        candidate("dear", quality=0.95, **{fact: 10 * typical}),
+        candidate("dear", quality=0.95, **{fact: 3 * typical}),
         candidate("usual", quality=0.5, **{fact: typical}),
-        candidate("bad", quality=0.49, **{fact: 0.0}),
+        candidate("nearly", quality=0.49, **{fact: 0.9 * typical}),
+        candidate("bad", quality=0.3, **{fact: 0.0}),
         candidate("worse", quality=0.2, **{fact: 0.0}),
     )
-    assert sorted(found, key=lambda k: -found[k]) == ["usual", "dear", "bad", "worse"]
-    assert found["usual"] == pytest.approx(0.75), "what a usual turn costs scores three quarters"
-    assert found["bad"] < 0.5 < found["dear"]
+    assert sorted(found, key=lambda k: -found[k]) == ["usual", "nearly", "dear", "bad", "worse"]
+    assert found["usual"] == pytest.approx(1 / 1.1), "ten usual turns are what reaching the target is worth"
+
+
+def test_cost_aware_lets_a_little_go_where_that_saves_more() -> None:
+    enough, nearly = candidate("enough", quality=0.5, cost=0.006), candidate("nearly", quality=0.49, cost=0.0003)
+    found = scores(CostAware(), enough, nearly)
+    assert found["nearly"] > found["enough"], "a fiftieth of the target for a tenth of what that is worth"
+
+
+@pytest.mark.parametrize("strategy", [CostAware(), Value(), Cascade()])
+def test_a_load_is_spread_over_the_turns_that_follow(strategy: Any) -> None:
+    here = candidate("here", quality=0.6, cost=0.0012, wait_seconds=4.0, is_loaded=True)
+    away = candidate("away", quality=0.6, cost=0.003, wait_seconds=10.0, load_seconds=6.0)
+    same = candidate("same", quality=0.6, cost=0.0015, wait_seconds=5.0)
+    found = scores(strategy, here, away, same)
+    assert found["here"] > found["away"] == pytest.approx(found["same"])
 
 
 def test_cost_aware_listens_to_its_options() -> None:
@@ -105,7 +121,7 @@ def test_cost_aware_listens_to_its_options() -> None:
     strict, lax = (scores(CostAware(target=t), cheap, good) for t in (0.7, 0.3))
     assert strict["good"] > strict["cheap"]
     assert lax["cheap"] > lax["good"]
-    assert scores(CostAware(typical=0.009), good)["good"] == pytest.approx(0.75)
+    assert scores(CostAware(typical=0.009), good)["good"] == pytest.approx(1 / 1.1)
 
 
 @pytest.mark.parametrize("strategy", [GreedyFit(), Tiered(), CostAware()])
@@ -125,4 +141,3 @@ def test_value_spends_nothing_more_on_what_nobody_can_do() -> None:
     pair = (candidate("cheap", quality=0.02, cost=0.01), candidate("dear", quality=0.03, cost=0.03))
     found = scores(Value(), *pair)
     assert found["cheap"] > found["dear"]
-    assert scores(CostAware(), *pair)["dear"] > scores(CostAware(), *pair)["cheap"], "as cost-aware does"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from mai_core.bench.simulator.grid import history_of
 from mai_core.bench.simulator.learners import Learner
 from mai_core.policy.anticipation import Preparation, to_prepare
 from mai_core.policy.decision import Vote, conclude, decide
+from mai_core.policy.doubt import successors
 from mai_core.policy.selection import Ballot, Candidate, Decision, SelectionRequest
 from mai_core.policy.stability import StabilityRules, Switch, paid_switch
 
@@ -20,7 +22,8 @@ __all__ = ["Chooser", "Chosen"]
 class Chosen(NamedTuple):
     """What a decision means for the machine. ``switch`` is what it adds to the history, at 0 seconds.
 
-    ``ballots`` are kept for whoever learns from what becomes of it.
+    ``ballots`` are kept for whoever learns from what becomes of it. ``heirs`` are who could give a second opinion, the
+    best first, where the first words are less sure than ``doubt_below``.
     """
 
     candidate: Candidate | None
@@ -29,6 +32,8 @@ class Chosen(NamedTuple):
     switch: Switch | None
     fault: str
     ballots: Sequence[Ballot] = ()
+    doubt_below: float = -math.inf
+    heirs: tuple[Candidate, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -84,11 +89,17 @@ class Chooser:
     def _meant(self, decision: Decision, view: View) -> Chosen:
         """What follows from a decision."""
         places = {c.key: c for c in decision.candidates}
+        candidate, below = places.get(decision.choice or ""), decision.doubt_below
+        heirs: tuple[Candidate, ...] = ()
+        if below is not None and candidate is not None:
+            heirs = tuple([places[key] for key in successors(decision.candidates, candidate)])
         return Chosen(
-            places.get(decision.choice or ""),
+            candidate,
             tuple([places[ranked.key] for ranked in decision.ranking]),
             to_prepare(decision, view.calm, self.rules),
             paid_switch(decision, 0.0),
             next((f"{b.strategy}: {b.fault}" for b in decision.ballots if b.fault), ""),
             () if self.learner is None else decision.ballots,
+            below if heirs and below is not None else -math.inf,
+            heirs,
         )

@@ -29,7 +29,7 @@ class Ledger:
         return joules
 
     def answered(self, answer: Answer, chance: float, good: bool, now: float) -> tuple[float, float]:
-        """Enter an answer that ends now, right with that probability: its utility, and its reward.
+        """Enter an answer that ends now, good with that probability: its utility, and its reward.
 
         The reward is what it was worth to who asked, as a share from 0 to 1 of what a good one is worth at no cost.
         """

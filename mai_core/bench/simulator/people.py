@@ -58,6 +58,11 @@ class Person:
             self.read[model] = tokens
             self.held[model] = tokens
 
+    def doubted(self, turn: Turn, model: int) -> None:
+        """A model has read the question, and what it began to answer was kept from the person."""
+        self.read[model] = self.size + turn.question
+        self.told_read[model] = self.told + turn.told
+
     def heard(self, turn: Turn, model: int) -> None:
         """The answer is part of the conversation, and its model has read all of it."""
         self.size += turn.question + turn.reply
@@ -72,7 +77,8 @@ class Answer:
     """A turn on its way to its end. ``stamp`` grows with every restart: what was planned before is void.
 
     ``left`` are tokens still to be written, ``first`` the moment the first of them was, below 0 before that; ``chosen``
-    is the decision that led to the model that answers.
+    is the decision that led to the model that answers. ``judged`` when its first words were, or those in whose place it
+    is given.
     """
 
     number: int
@@ -91,6 +97,7 @@ class Answer:
     first: float = -1.0
     joules: float = 0.0
     unseen: float = 0.0
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,7 @@ class Standing:
     out_of_memory: int
     killed: int
     crashes: int
+    doubted: int
     joules: float
     money: float
     cost: float
@@ -203,6 +204,7 @@ def _standing(name: str, first: str, tally: Tally, outcomes: Sequence[Outcome]) 
         out_of_memory=tally.overdrawn,
         killed=tally.killed,
         crashes=tally.crashes,
+        doubted=tally.doubted,
         joules=tally.joules / turns,
         money=tally.money / turns,
         cost=tally.cost / turns,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from mai_core.bench.simulator.asking import Asking, Knowledge, View
 from mai_core.bench.simulator.choosing import Chooser, Chosen
+from mai_core.bench.simulator.doubting import sureness
 from mai_core.bench.simulator.grid import calm_on_grid, lately, nearest
 from mai_core.bench.simulator.ledger import Ledger
 from mai_core.bench.simulator.loading import Loader
@@ -21,6 +22,7 @@ from mai_core.bench.simulator.tally import Tally
 from mai_core.bench.simulator.timeline import Timeline
 from mai_core.bench.simulator.watching import Watch
 from mai_core.bench.simulator.workloads import Turn
+from mai_core.policy.doubt import JUDGED_TOKENS
 from mai_core.policy.stability import Switch
 
 __all__ = ["Simulation"]
@@ -216,22 +218,38 @@ class Simulation:
         self._answering = answer
         if slower:
             self._watch.look()
+        if answer.chosen.heirs and answer.left == turn.reply and not answer.restarts:
+            judged = answer.writes_from + min(1.0, JUDGED_TOKENS / answer.left) * (answer.ends - answer.writes_from)
+            self.timeline.at(judged, self._judged, (answer, answer.stamp))
         if turn.crash < 1.0 and not answer.restarts:
             breaks = answer.began + turn.crash * (answer.ends - answer.began)
             self.timeline.at(breaks, self._broke, (answer, answer.stamp))
         else:
             self.timeline.at(answer.ends, self._ended, (answer, answer.stamp))
 
+    def _judged(self, what: tuple[Answer, int]) -> None:
+        """The first words are there, and shown, or kept from the person: then another model answers in their place."""
+        answer, stamp = what
+        chosen, turn = answer.chosen, answer.turn
+        if stamp != answer.stamp or chosen.candidate is None or answer.resident.key != chosen.candidate.key:
+            return
+        answer.judged = True
+        if sureness(good=turn.luck < self._chance(answer), draw=turn.sure) >= chosen.doubt_below:
+            answer.first = self.timeline.now
+            return
+        self.ledger.tally.doubted += 1
+        self._ran(answer)
+        answer.left, answer.first = turn.reply, -1.0
+        answer.person.doubted(turn, answer.resident.model)
+        second = chosen._replace(ranking=(*chosen.heirs, chosen.candidate), heirs=())
+        self._admit(second, answer.number, turn, answer.person, answer)
+
     def _ended(self, what: tuple[Answer, int]) -> None:
         answer, stamp = what
         if stamp != answer.stamp:
             return
         resident, turn, person = answer.resident, answer.turn, answer.person
-        self._stopped(answer)
-        self._loader.release(resident)
-        if resident.model not in self._known:
-            self._known[resident.model] = resident.plan.gpu_layers
-            self._knows = self._asking.known(tuple(sorted(self._known.items())))
+        self._ran(answer)
         person.heard(turn, resident.model)
         if self._current not in (-1, resident.model):
             self.ledger.tally.switches += 1
@@ -242,18 +260,33 @@ class Simulation:
         self._go_on(person)
         self._serve()
 
-    def _count(self, answer: Answer) -> None:
-        """Judge an answer by what nobody else knows."""
+    def _chance(self, answer: Answer) -> float:
+        """How likely the answer is good, which nobody else knows."""
         turn, resident = answer.turn, answer.resident
         kind, late = self._asking.asked[turn.asked].kind, answer.number >= self.late_from
-        chance = self._asking.truth.quality(
+        return self._asking.truth.quality(
             resident.model, kind, turn.difficulty, late=late, plan=resident.plan, unseen=answer.unseen
         )
+
+    def _count(self, answer: Answer) -> None:
+        """Judge an answer: by its chance or, where doubt told of its luck already, as it turned out."""
+        turn, resident = answer.turn, answer.resident
+        chance = self._chance(answer)
         good = turn.luck < chance
-        utility, reward = self.ledger.answered(answer, chance, good, self.timeline.now)
+        counted = float(good) if answer.judged else chance
+        utility, reward = self.ledger.answered(answer, counted, good, self.timeline.now)
         self.chooser.heard(answer.chosen, resident.key, reward)
         if self.on_answer is not None:
             self.on_answer(Answered(answer, self.timeline.now, good, utility))
+
+    def _ran(self, answer: Answer) -> None:
+        """A model has done its work, and how fast it is, is known."""
+        resident = answer.resident
+        self._stopped(answer)
+        self._loader.release(resident)
+        if resident.model not in self._known:
+            self._known[resident.model] = resident.plan.gpu_layers
+            self._knows = self._asking.known(tuple(sorted(self._known.items())))
 
     def _stopped(self, answer: Answer) -> None:
         """The processor is free again; what it wrote is written."""

@@ -69,11 +69,13 @@ class Tally:
     """Counts and sums over turns.
 
     lost          turns that nothing could answer; every other one is answered
-    quality       sum of the true probabilities of a good answer, ``good`` of the answers that were
+    quality       sum of the true probabilities of a good answer (1 or 0 for one whose first words were judged);
+                  ``good`` counts the answers that were
     first, end    seconds from sending to the first token, and to the end of the answer
     switches      answers by another model than the one before; ``loads`` those that somebody waited for
     overdrawn     loads for which there was not the memory, the decision's fault; ``killed`` models that died because
                   others took their memory later; ``crashes`` engines that died by themselves
+    doubted       answers that a second model gave, as the first was not sure of its own
     money, cost   of electricity; and of that and the waiting of whoever asked together
     utility       what all turns were worth, in money: answers less their cost
     ceiling       what a clairvoyant could have had: see ``oracle``
@@ -90,6 +92,7 @@ class Tally:
     overdrawn: int = 0
     killed: int = 0
     crashes: int = 0
+    doubted: int = 0
     joules: float = 0.0
     money: float = 0.0
     cost: float = 0.0
@@ -157,6 +160,7 @@ _SUMS = (
     "overdrawn",
     "killed",
     "crashes",
+    "doubted",
     "joules",
     "money",
     "cost",

@@ -45,6 +45,7 @@ class Turn:
     at              seconds from the start before which nobody asks this, however fast the last answer was
     luck            the answer is good where this is below the probability
     crash           share of the answer after which the engine dies; 1 and more: it does not
+    sure            how sure the model is of its first words, beside what is usual: see ``sureness``
     """
 
     user: int
@@ -60,6 +61,7 @@ class Turn:
     at: float
     luck: float
     crash: float
+    sure: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,4 +164,5 @@ def turns_of(workload: Workload, count: int, draw: random.Random) -> Iterator[Tu
             starts[user] if begins else 0.0,
             uniform(),
             uniform() / workload.crashes if workload.crashes else 2.0,
+            gauss(0.0, 1.0),
         )

@@ -35,7 +35,7 @@ def test_what_is_remembered_decides_as_what_is_decided_anew(
     campaign_of: Campaigns, registry: PluginRegistry, machine: str
 ) -> None:
     cells = f"{machine}/{HARD}/3 {machine}/several-users/3 {machine}/long-contexts/3"
-    campaign = campaign_of("mai cost-aware exp4", cells, turns=10)
+    campaign = campaign_of("mai cost-aware cascade exp4", cells, turns=10)
     remembered = list(run_cells(campaign, registry=registry))
     assert remembered == list(run_cells(replace(campaign, remembers=False), registry=registry))
 
@@ -44,14 +44,16 @@ def test_what_is_remembered_decides_as_what_is_decided_anew(
 def test_every_turn_is_answered_or_lost_and_nobody_beats_the_clairvoyant(
     campaign_of: Campaigns, registry: PluginRegistry, workload: str
 ) -> None:
-    campaign = campaign_of("cost-aware blind", f"laptop-16gb-igpu/{workload}/2 desktop-gpu-8gb/{workload}/2", turns=150)
+    campaign = campaign_of(
+        "cost-aware blind cascade", f"laptop-16gb-igpu/{workload}/2 desktop-gpu-8gb/{workload}/2", turns=150
+    )
     for outcome in run_cells(campaign, registry=registry):
-        for tally in outcome.tallies.values():
+        for name, tally in outcome.tallies.items():
             assert tally.turns == 150 == sum(tally.served.values()) + tally.lost
             assert tally.first.count == tally.end.count == tally.turns - tally.lost
             assert tally.joules >= 0.0
             assert 0.0 <= tally.first.total <= tally.end.total
-            assert min(tally.regret) >= -1e-9
+            assert min(tally.regret) >= -1e-9 or (name == "cascade" and tally.doubted)  # whose luck counts
             assert sum(tally.regret) == pytest.approx(tally.ceiling - tally.utility)
 
 
