@@ -26,6 +26,7 @@ from mai_core.policy.models import LoadedModel, ModelProfile
 from mai_core.policy.selection import Decision
 from mai_core.policy.struggle import Struggle, patience
 from mai_core.runtime.decider import Decider
+from mai_core.runtime.evicting import NoRoom
 from mai_core.runtime.listening import Answer, AnswerInProgress, Emit, Listening
 from mai_core.runtime.outcomes import sign_of
 from mai_core.runtime.pool import Pool
@@ -118,7 +119,7 @@ class Answering:
 
     async def _learn(self, model: ModelProfile, error: MaiError) -> None:
         """A model is well whose window is full or too small, that is on a busy machine, or that cannot be paid."""
-        if isinstance(error, BudgetExceeded):
+        if isinstance(error, BudgetExceeded | NoRoom):
             return
         struggle = error.struggle if isinstance(error, ModelStruggles) else None
         if struggle in (Struggle.LOOPED, Struggle.UNSURE):
@@ -139,7 +140,13 @@ class Answering:
             turn.emit(Loading(model.key, share))
 
         try:
-            leased = self._pool.acquire(model, attempt.plan, conversation=turn.conversation, progress=progress)
+            leased = self._pool.acquire(
+                model,
+                attempt.plan,
+                conversation=turn.conversation,
+                progress=progress,
+                optional=turn.is_second_opinion(model.key),
+            )
             async with leased as instance:
                 if loading:
                     turn.emit(Loading(model.key, 1.0))

@@ -28,7 +28,7 @@ NOBODY_KNOWS = 2**62
 
 
 class NoRoom(ModelLoadError):
-    """A load nobody waits for would have to make room it was not given."""
+    """A load that nobody waits for, or can do without, would have to make room it was not given."""
 
 
 class Evicting:
@@ -59,12 +59,12 @@ class Evicting:
         """Evict idle instances until the load fits: first this model's own smaller one, then the least worth keeping.
 
         When all are gone that may go, a load somebody waits for is tried all the same: feasibility judged it to fit.
-        Raises ``NoRoom`` for one that nobody waits for.
+        Raises ``NoRoom`` for one that nobody waits for, or can do without.
         """
         if slot.may_evict:
             await self.evict_all([twin for twin in self._table.idle(slot.host) if twin.model == slot.model])
         missing = 0
-        while not slot.leases or self._table.idle(slot.host):
+        while (dispensable := slot.optional or not slot.leases) or self._table.idle(slot.host):
             if (missing := await self._missing(slot)) <= 0:
                 return
             idle = {s.place: s for s in self._table.idle(slot.host)}
@@ -72,9 +72,12 @@ class Evicting:
                 Tenant(place, s.footprint.anonymous or s.footprint.ram, _reload_seconds(s), s.heat_at(turn))
                 for place, s in idle.items()
             ]
-            if not slot.leases and (not slot.may_evict or sum(t.bytes for t in tenants) < missing):
-                raise NoRoom(f"there is no room to prepare {slot.model}")
-            if not await self.evict_all([idle[place] for place in to_evict(tenants, missing)]):
+            left = 0
+            if not dispensable or (slot.may_evict and sum(t.bytes for t in tenants) >= missing):
+                left = await self.evict_all([idle[place] for place in to_evict(tenants, missing)])
+            if dispensable and not left:
+                raise NoRoom(f"there is no room for {slot.model} now")
+            if not left:
                 return
 
     async def evict_all(self, slots: Collection[Slot]) -> int:

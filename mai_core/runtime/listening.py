@@ -104,6 +104,13 @@ class AnswerInProgress:
         most = self.options.max_tokens
         return replace(self.options, max_tokens=max(1, most - round(self.written))) if most else self.options
 
+    def is_second_opinion(self, key: str) -> bool:
+        """Whether this model is only to better what another, who was not sure of it, could answer as well."""
+        doubted = [
+            at for at, error in self.failed if isinstance(error, ModelStruggles) and error.struggle is Struggle.DOUBTED
+        ]
+        return bool(doubted) and key != doubted[0] and [at for at, _ in self.failed].count(doubted[0]) == 1
+
     def candidate(self, key: str) -> Candidate:
         """The candidate of a key in the chain."""
         found = self.decision.candidate(key)

@@ -142,14 +142,21 @@ class Pool:
 
     @contextlib.asynccontextmanager
     async def acquire(
-        self, model: ModelProfile, plan: LoadPlan, *, conversation: str = "", progress: Progress | None = None
+        self,
+        model: ModelProfile,
+        plan: LoadPlan,
+        *,
+        conversation: str = "",
+        progress: Progress | None = None,
+        optional: bool = False,
     ) -> AsyncIterator[LoadedModel]:
         """A lease on ``model``, loaded by ``plan`` unless an instance with that much context is there already.
 
         While it is held, the instance is not unloaded. What its engine once read of ``conversation`` is restored where
-        it was kept. Raises what the backend's ``load`` raises.
+        it was kept. Raises what the backend's ``load`` raises, and ``NoRoom`` where the model is ``optional`` and does
+        not fit beside the headroom by now.
         """
-        slot = await self._ready(model, plan, progress)
+        slot = await self._ready(model, plan, progress, optional=optional)
         self._turn += 1
         slot.warm(self._turn)
         try:
@@ -229,7 +236,7 @@ class Pool:
         await asyncio.gather(*(self._keeping.leave(slot) for slot in self._table.idle()))
         await self._residents.close()
 
-    async def _ready(self, model: ModelProfile, plan: LoadPlan, progress: Progress | None) -> Slot:
+    async def _ready(self, model: ModelProfile, plan: LoadPlan, progress: Progress | None, *, optional: bool) -> Slot:
         """A slot leased for the caller."""
         while True:
             self._backend(model)
@@ -248,9 +255,14 @@ class Pool:
             if slot is None:
                 slot = self._begin(model, plan)
             slot.may_evict = True
+            slot.optional &= optional
             if progress is not None:
                 slot.listeners.append(progress)
-            if not await self._join(slot):
+            try:
+                await self._join(slot)
+            except NoRoom:  # of a preload that was not to make room, or of somebody who could do without
+                if optional:
+                    raise
                 continue
             # A backend may give less context than it was asked for; asking it again would give the same.
             if mine or slot.plan.context >= plan.context:
@@ -270,17 +282,15 @@ class Pool:
         if slot.in_flight:
             slot.move(State.ABSENT)
 
-    async def _join(self, slot: Slot) -> bool:
-        """Wait for a load that others may share, and lease what comes of it; False when it has to be begun anew.
+    async def _join(self, slot: Slot) -> None:
+        """Wait for a load that others may share, and lease what comes of it.
 
-        It is cancelled when the last who waits leaves.
+        It is cancelled when the last who waits leaves. Raises what the load does.
         """
         assert slot.task is not None
         slot.lease()
         try:
             await asyncio.shield(slot.task)
-        except NoRoom:  # somebody's preload, which was not to make room
-            return False
         except asyncio.CancelledError:
             if slot.state is State.LEASED:
                 self._release(slot)
@@ -288,7 +298,6 @@ class Pool:
                 slot.leases -= 1
                 await self._give_up(slot)
             raise
-        return True
 
     async def _give_up(self, slot: Slot) -> None:
         """Cancel a load nobody wants any more."""

@@ -63,6 +63,7 @@ class Slot:
     leases        callers who use it, or wait for its load
     wanted        somebody who waits for nothing wants it loaded: a preload
     may_evict     its load may push others out
+    optional      nobody has to have it: whoever waits for its load, if anybody, could do without
     listed        its engine says that it is there
     ending        its load is being cancelled, nobody joins it any more
     conversation  what its engine read last, and ``read`` tokens of it; empty when nobody knows
@@ -81,6 +82,7 @@ class Slot:
     leases: int = 0
     wanted: bool = False
     may_evict: bool = False
+    optional: bool = True
     listed: bool = True
     ending: bool = False
     task: asyncio.Task[None] | None = None

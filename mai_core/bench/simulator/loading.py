@@ -34,10 +34,13 @@ class Loader:
     def __post_init__(self) -> None:
         self._shared = frozenset(gpu.name for gpu in self.memory.machine.gpus if gpu.kind is PoolKind.UNIFIED)
 
-    def acquire(self, candidate: Candidate, known: Knowledge) -> Resident | None:
-        """The model, leased, in memory or on its way; None when there turned out not to be the memory for it."""
+    def acquire(self, candidate: Candidate, known: Knowledge, *, optional: bool = False) -> Resident | None:
+        """The model, leased, in memory or on its way; None when there turned out not to be the memory for it.
+
+        An ``optional`` one is not tried where there is no room for it by now.
+        """
         memory = self.memory
-        resident = self._provided(candidate, known)
+        resident = self._provided(candidate, known, optional=optional)
         if resident is not None:
             resident.leases += 1
             resident.heat = heat_after(resident.heat, memory.turn - resident.warmed) + 1.0
@@ -91,7 +94,7 @@ class Loader:
         self.memory.residents.remove(resident)
         self.memory.changed()
 
-    def _provided(self, candidate: Candidate, known: Knowledge) -> Resident | None:
+    def _provided(self, candidate: Candidate, known: Knowledge, *, optional: bool) -> Resident | None:
         there = self.memory.find(self.asking.places[candidate.key])
         if there is not None and (there.leases or there.loading or not candidate.reloads):
             there.prepared = -1 if there.loading else there.prepared
@@ -99,7 +102,8 @@ class Loader:
         if there is not None:
             self.gone(there)
         resident = self._planned(candidate, known)
-        self.memory.make_room(resident, self.gone)
+        if not self.memory.make_room(resident, self.gone, waited=not optional):
+            return None
         if not self._load(resident):
             self.relieve(-1)
             return None

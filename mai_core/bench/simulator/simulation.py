@@ -161,7 +161,8 @@ class Simulation:
         for candidate in chosen.ranking:
             if candidate.footprint.total >= least and not candidate.is_loaded:
                 continue
-            resident = self._loader.acquire(candidate, self._knows)
+            optional = again is not None and again.judged and candidate in chosen.heirs
+            resident = self._loader.acquire(candidate, self._knows, optional=optional)
             if resident is None:
                 delay += candidate.load_seconds / 2
                 least = candidate.footprint.total
@@ -218,7 +219,7 @@ class Simulation:
         self._answering = answer
         if slower:
             self._watch.look()
-        if answer.chosen.heirs and answer.left == turn.reply and not answer.restarts:
+        if answer.chosen.heirs and not answer.judged and not answer.restarts:
             judged = answer.writes_from + min(1.0, JUDGED_TOKENS / answer.left) * (answer.ends - answer.writes_from)
             self.timeline.at(judged, self._judged, (answer, answer.stamp))
         if turn.crash < 1.0 and not answer.restarts:
@@ -241,7 +242,7 @@ class Simulation:
         self._ran(answer)
         answer.left, answer.first = turn.reply, -1.0
         answer.person.doubted(turn, answer.resident.model)
-        second = chosen._replace(ranking=(*chosen.heirs, chosen.candidate), heirs=())
+        second = chosen._replace(ranking=(*chosen.heirs, chosen.candidate))
         self._admit(second, answer.number, turn, answer.person, answer)
 
     def _ended(self, what: tuple[Answer, int]) -> None:

@@ -17,10 +17,12 @@ from mai_core.plugin.interfaces import SelectionStrategy
 from mai_core.policy.doubt import JUDGED_TOKENS
 from mai_core.policy.messages import TextDelta
 from mai_core.policy.selection import Proposal, SelectionRequest
-from mai_core.runtime.turn import FellBack, Retracted, TurnEnd, TurnEvent
+from mai_core.runtime.turn import FellBack, ModelChosen, Retracted, TurnEnd, TurnEvent
 from mai_core.settings.model import CostSettings, SelectionSettings
+from mai_core.testing.machine import FakeMachine
 from tests.core.runtime.worlds import events_of, model, running
 
+GIB = 2**30
 LONG = " ".join(f"word{number * 37 % 101}" for number in range(100))
 
 
@@ -84,6 +86,30 @@ async def test_where_the_better_one_fails_the_first_is_asked_again_to_the_end(tm
         events = await events_of(mai, "What is the capital of France?")
         assert shown(events) == "Perhaps it is Lyon"
         assert [e.key for e in events if isinstance(e, FellBack)] == ["small", "large"]
+
+
+async def test_a_second_opinion_is_done_without_where_memory_went_away_meanwhile(tmp_path: Path) -> None:
+    machine = FakeMachine(total=8 * GIB)
+    small = model("small", 0.3, reply="Perhaps it is Lyon", logprob=-3.0)
+    large = model("large", 0.9, size_bytes=4 * GIB)
+    async with running(
+        tmp_path, small, large, machine=machine, plugins=(Plugin(),), selection=SELECTION, preload={"enabled": False}
+    ) as (mai, backend, _):
+        events: list[TurnEvent] = []
+        async for event in mai.stream("What is the capital of France?"):
+            events.append(event)
+            if isinstance(event, ModelChosen):
+                machine.others = 3 * GIB  # four are left beside the small one, and no headroom
+        assert shown(events) == "Perhaps it is Lyon"
+        assert [e.key for e in events if isinstance(e, FellBack)] == ["small", "large"]
+        assert ("load", "large") not in backend.calls
+        machine.others = 0
+        end = (await events_of(mai, "And of Spain?"))[-1]
+        assert isinstance(end, TurnEnd)
+        assert end.reply.message.model == "large"
+        large_then = end.reply.decision.candidate("large")
+        assert large_then is not None
+        assert large_then.health == 1.0, "it did nothing wrong"
 
 
 async def test_what_is_broken_off_while_it_is_held_back_is_kept(tmp_path: Path) -> None:

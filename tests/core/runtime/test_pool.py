@@ -17,6 +17,7 @@ from mai_core.policy.models import Footprint, LoadedModel, LoadPlan, ModelProfil
 from mai_core.policy.resources import Host, ResourceSnapshot
 from mai_core.runtime import leaving
 from mai_core.runtime import pool as pools
+from mai_core.runtime.evicting import NoRoom
 from mai_core.runtime.pool import LoadRecord, Pool
 from mai_core.runtime.slots import State
 from mai_core.testing import FakeBackend, FakeModel
@@ -474,3 +475,39 @@ async def test_a_load_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatc
         await use(pool, model)
     assert pool.promised == ()
     assert backend.machine.taken == {}
+
+
+async def test_what_is_optional_is_loaded_only_where_there_is_room_by_now() -> None:
+    machine = FakeMachine()
+    backend = FakeBackend.of(script("old"), script("new"), machine=machine)
+    pool = pool_of(backend, machine=machine)
+    old, new = await backend.models()
+
+    async def optionally() -> str:
+        async with pool.acquire(new, PLAN, optional=True) as instance:
+            return instance.key
+
+    async with pool.acquire(old, PLAN):
+        machine.others = machine.total - 2 * GIB
+        with pytest.raises(NoRoom, match="no room for new now"):
+            await optionally()
+        assert loads(backend) == ["old"]
+        assert not pool.promised
+        machine.others = 0
+        assert await optionally() == "new"
+
+
+async def test_who_needs_a_load_that_others_could_do_without_gets_it_all_the_same() -> None:
+    machine = FakeMachine()
+    backend = FakeBackend.of(script("a", load_seconds=0.02), machine=machine)
+    pool = pool_of(backend, machine=machine)
+    [model] = await backend.models()
+    machine.others = machine.total - 2 * GIB
+
+    async def optionally() -> None:
+        async with pool.acquire(model, PLAN, optional=True):
+            pass
+
+    could, must = await asyncio.gather(optionally(), use(pool, model), return_exceptions=True)
+    assert could is None or isinstance(could, NoRoom)
+    assert isinstance(must, str), must
