@@ -119,15 +119,14 @@ def cheapest_that_suffices(campaign: Campaign, outcomes: Sequence[Outcome], targ
         told = f"{_thousandths(more.mean)} ± {_thousandths(more.half)} more a turn"
         figures.append(f"{one.name}: quality {one.quality:.3f}, costs {told}")
     for machine, group in found.by_machine.items():
-        cheaper = [
-            one.name
-            for one in group.standings
-            if one.quality >= target and one.cost < group.of(COST_AWARE).cost and one.name != COST_AWARE
-        ]
-        if cheaper:
-            figures.append(f"on {machine} alone {', '.join(cheaper)} reached it for less")
-        if (quality := group.of(COST_AWARE).quality) < target:
-            figures.append(f"on {machine} alone {COST_AWARE} reached {quality:.3f}")
+        mine = group.of(COST_AWARE)
+        if mine.quality < target:
+            figures.append(f"on {machine} alone {COST_AWARE} reached {mine.quality:.3f}")
+            continue
+        others = [one for one in group.standings if one.quality >= target and one.cost < mine.cost]
+        if others:
+            told = ", ".join(f"{one.name} ({_thousandths(mine.cost - one.cost)})" for one in others)
+            figures.append(f"on {machine} alone it was reached for less than {_thousandths(mine.cost)} by {told}")
     return Claim(
         name="cost-aware",
         claim="over these machines together cost-aware reaches its quality target at the lowest cost of all that do",

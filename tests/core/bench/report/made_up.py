@@ -25,9 +25,9 @@ def standing(name: str, **changed: Any) -> Standing:
     """Somebody of no distinction, but for what is ``changed``."""
     usual = Standing(
         name=name, turns=400, lost=0, quality=0.5, good=0.5, first=Waits(4.0, 1.0, 10.0, 20.0),
-        end=Waits(8.0, 4.0, 30.0, 40.0), switches=40, loads=20, prepared=3, out_of_memory=0, killed=0, crashes=0, doubted=0,
-        joules=100.0, money=0.001, cost=0.01, utility=0.02, regret=0.01, regret_by_part=(0.02, 0.005, 0.005, 0.01),
-        reward_by_part=(0.5, 0.5, 0.5, 0.5),
+        end=Waits(8.0, 4.0, 30.0, 40.0), switches=40, loads=20, prepared=3, out_of_memory=0, killed=0, crashes=0,
+        doubted=0, joules=100.0, money=0.001, cost=0.01, utility=0.02, regret=0.01,
+        regret_by_part=(0.02, 0.005, 0.005, 0.01), reward_by_part=(0.5, 0.5, 0.5, 0.5),
         served={"tiny": 400}, faults={}, beside={},
     )  # fmt: skip
     return replace(usual, **changed)
