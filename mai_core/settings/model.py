@@ -86,7 +86,7 @@ class ProbeSettings(BackendSettings):
 class SelectionSettings(Section):
     """Which strategies vote, how their votes become one order, and how long each may think."""
 
-    strategies: Names = ("tiered", "greedy-fit", "cost-aware")
+    strategies: Names = ("value", "greedy-fit", "cost-aware")
     options: dict[str, dict[str, Any]] = {}
     arbiter: Literal["first", "vote", "weighted", "exp4"] = "vote"
     weights: dict[str, Annotated[float, Field(gt=0.0)]] = {}

@@ -223,7 +223,7 @@ def test_what_is_shown_can_be_typed(mai: Run, file: Path) -> None:
     told = mai("config", "set", "backends.box", '{"type": "ollama", url: "http://box", headers: {X-Team: "1"}}')
     assert 'backends.box is now {type: ollama, url: http://box, headers: {X-Team: "1"}}' in told.err
     assert mai("config", "get", "backends.box.headers.X-Team").out == '"1"\n'
-    assert mai("config", "get", "selection.strategies").out == "[tiered, greedy-fit, cost-aware]\n"
+    assert mai("config", "get", "selection.strategies").out == "[value, greedy-fit, cost-aware]\n"
     assert mai("config", "get", "backends.box.url").out == "http://box\n"
     rows = {line.split()[0]: line for line in mai("config", "show", "backends.box").out.splitlines()}
     assert '"1"' in rows["backends.box.headers.X-Team"]

@@ -53,7 +53,8 @@ def proofs(
 ) -> list[Claim]:
     """Every claim, checked on these machines.
 
-    ``plain`` has the settings, and the contestants under them; ``target`` is the quality cost-aware is to reach.
+    ``plain`` has the settings, and the contestants under them: who learns has all of them that are one strategy as its
+    experts. ``target`` is the quality cost-aware is to reach.
     """
     names = [one.name for one in plain.contestants]
     guarded = tuple(made(name) for name in dict.fromkeys((*names, *GUARDED)))
@@ -63,8 +64,9 @@ def proofs(
     if COST_AWARE in names:
         campaign = replace(plain, contestants=guarded, cells=usual)
         claims.append(cheapest_that_suffices(campaign, run(campaign), target))
-    experts = [name for name, _ in made(LEARNER).strategies]
-    learning = tuple(made(name) for name in (LEARNER, *experts))
+    alone = tuple(one for one in plain.contestants if len(one.strategies) == 1)
+    experts = [one.name for one in alone]
+    learning = (replace(made(LEARNER), strategies=tuple(one.strategies[0] for one in alone)), *alone)
     changing = tuple(Cell(m, CHANGING, s) for m in machines for s in seeds)
     campaign = replace(plain, contestants=learning, cells=changing, turns=max(plain.turns, LEARNING_TURNS))
     claims.append(keeps_up(campaign, run(campaign), LEARNER, experts, lambda turns: _bound(turns, len(experts))))

@@ -66,6 +66,7 @@ class Standing:
     quality         mean true probability of a good answer; ``good`` the share of answers that were
     first, end      waiting until the first token, and until the end of the answer
     switches        answers by another model than the one before; ``loads`` those that somebody waited for
+    doubted         answers that a second model gave, as the first was not sure of its own
     out_of_memory   loads for which there was not the memory; ``killed`` models that others' memory cost their life
     joules, money   of electricity, in the mean of a turn; ``cost`` money and waiting together, ``utility`` what the
                     answer is worth less the cost, in the same currency

@@ -33,7 +33,7 @@ def campaign_of(registry: PluginRegistry, known: tuple[KnownModel, ...]) -> Camp
         contestants = tuple(
             contestant(
                 name,
-                together=("tiered", "greedy-fit", "cost-aware"),
+                together=("value", "greedy-fit", "cost-aware"),
                 arbiter="vote",
                 rules=StabilityRules(),
                 options={},
