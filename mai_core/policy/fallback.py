@@ -32,6 +32,7 @@ class Failure(StrEnum):
     CRASHED = "crashed"
     OUT_OF_MEMORY = "out-of-memory"
     TOO_LONG = "too-long"
+    NO_ROOM = "no-room"
     BACKEND_GONE = "backend-gone"
     OTHER = "other"
 
@@ -46,6 +47,7 @@ class Attempt:
     shrink      the part of its window that may be used
     again       it has been reloaded after a crash
     to_the_end  nobody better was there: however slow or unsure it is, the answer is left to it
+    regardless  there was no room for it when its turn came, and nobody else is left: it is loaded all the same
     """
 
     key: str
@@ -53,6 +55,7 @@ class Attempt:
     shrink: float = 1.0
     again: bool = False
     to_the_end: bool = False
+    regardless: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +118,11 @@ class Chain:
         come first, unless only they leave the machine, then the fallbacks its entry in the catalogue names; what has
         lost itself in one place is not asked in another. Where memory did not suffice for one, what takes as much
         of the same host is left for the end, and once that happened there twice, larger models are not tried at all.
+        What there is no room for by now waits until nobody else is left; then the smallest is loaded all the same.
         """
         rest = tuple(waiting for waiting in self.queue if waiting != attempt)
+        if cause is Failure.NO_ROOM:
+            return replace(self, queue=self._postponed(attempt, rest))
         model, handovers = self.models[attempt.key], self.handovers
         first: tuple[Attempt, ...] = ()
         last: tuple[Attempt, ...] = ()
@@ -140,12 +146,21 @@ class Chain:
                     first = (replace(attempt, shrink=SHRUNK),)
         order = self._order(model, tuple(heirs))
         short, too_much = cause is Failure.OUT_OF_MEMORY, self._too_much(attempt)
-        rest = tuple(sorted(rest, key=lambda waiting: (short and too_much(waiting), order(waiting.key))))
+        rest = tuple(
+            sorted(rest, key=lambda waiting: (waiting.regardless, short and too_much(waiting), order(waiting.key)))
+        )
         if short and model.host in self.starved:
             rest = self._only(rest, lambda other: other.host != model.host or not _larger(other, model, attempt.plan))
         starved = self.starved | {model.host} if short else self.starved
         queue = (*first, *rest, *last)
         return replace(self, queue=queue, tried=self.tried | {attempt.key}, handovers=handovers, starved=starved)
+
+    def _postponed(self, attempt: Attempt, rest: Sequence[Attempt]) -> tuple[Attempt, ...]:
+        """The queue with an attempt at its end, but for one that only was to better an answer somebody can give."""
+        if attempt.regardless or any(waiting.to_the_end for waiting in rest):
+            return tuple(rest)
+        last = [replace(attempt, regardless=True), *(waiting for waiting in rest if waiting.regardless)]
+        return (*(waiting for waiting in rest if not waiting.regardless), *sorted(last, key=self._bytes))
 
     def _too_much(self, failed: Attempt) -> Callable[[Attempt], bool]:
         """Whether an attempt takes as much of the same host's memory as one for which there was not enough."""

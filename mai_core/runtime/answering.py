@@ -145,7 +145,7 @@ class Answering:
                 attempt.plan,
                 conversation=turn.conversation,
                 progress=progress,
-                optional=turn.is_second_opinion(model.key),
+                optional=turn.may_do_without(attempt),
             )
             async with leased as instance:
                 if loading:
@@ -190,6 +190,8 @@ def _cause(error: MaiError) -> Cause:
             return error.struggle
         case ModelCrashed():
             return Failure.CRASHED
+        case NoRoom():
+            return Failure.NO_ROOM
         case OutOfMemory():
             return Failure.OUT_OF_MEMORY
         case ContextExceeded():

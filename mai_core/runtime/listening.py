@@ -104,12 +104,12 @@ class AnswerInProgress:
         most = self.options.max_tokens
         return replace(self.options, max_tokens=max(1, most - round(self.written))) if most else self.options
 
-    def is_second_opinion(self, key: str) -> bool:
-        """Whether this model is only to better what another, who was not sure of it, could answer as well."""
-        doubted = [
-            at for at, error in self.failed if isinstance(error, ModelStruggles) and error.struggle is Struggle.DOUBTED
-        ]
-        return bool(doubted) and key != doubted[0] and [at for at, _ in self.failed].count(doubted[0]) == 1
+    def may_do_without(self, attempt: Attempt) -> bool:
+        """Whether a model is not to be loaded where there is no room for it by now.
+
+        So for all but the first: the decision is older than what failed since, and others may have taken the memory.
+        """
+        return bool(self.failed) and not attempt.regardless
 
     def candidate(self, key: str) -> Candidate:
         """The candidate of a key in the chain."""

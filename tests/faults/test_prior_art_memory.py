@@ -21,6 +21,7 @@ from mai_core.policy.resources import Cpu, Host, MemoryPool, PoolKind, ResourceS
 from mai_core.policy.selection import RejectionReason
 from mai_core.runtime import leaving
 from mai_core.runtime.turn import FellBack
+from mai_core.settings.model import SelectionSettings
 from mai_core.testing.backend import FakeBackend, FakeModel
 from mai_core.testing.machine import FakeMachine
 from tests.core.runtime.worlds import events_of, model, running
@@ -52,7 +53,8 @@ async def test_01_memory_that_others_hold_is_seen_before_a_load_is_tried(tmp_pat
     """lmstudio#2295: guardrails missed what others hold. Wanted: a live probe, asked for every turn."""
     machine = FakeMachine(total=16 * GIB)
     big, small = model("big", 0.9, size_bytes=6 * GIB), model("small", 0.3)
-    async with running(tmp_path, big, small, machine=machine) as (mai, backend, _):
+    best = SelectionSettings(strategies=("greedy-fit",))
+    async with running(tmp_path, big, small, machine=machine, selection=best) as (mai, backend, _):
         assert (await mai.explain(CODE)).decision.choice == "big"
         machine.others = 10 * GIB
         reply = await mai.process_message(CODE)

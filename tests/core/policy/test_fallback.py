@@ -68,7 +68,7 @@ MODELS = st.lists(
 def test_a_chain_ends_and_never_repeats_an_attempt(
     models: list[ModelProfile], contexts: dict[str, int], data: st.DataObject
 ) -> None:
-    left, seen = chain(*models, contexts=contexts), set()
+    left, seen, loaded = chain(*models, contexts=contexts), set(), set()
     handed_over = 0
     while (attempt := left.next) is not None:
         assert attempt not in seen, "repeated unchanged"
@@ -77,11 +77,16 @@ def test_a_chain_ends_and_never_repeats_an_attempt(
         cause = data.draw(st.sampled_from(CAUSES))
         if isinstance(cause, Struggle) and not left.heirs(attempt, cause):
             cause = Failure.OTHER  # the answer is left to it, as nobody would do better
+        if attempt.regardless and cause is Failure.NO_ROOM:
+            cause = Failure.OUT_OF_MEMORY  # it was tried all the same
+        if cause is not Failure.NO_ROOM:
+            assert not attempt.regardless or all(waiting.regardless for waiting in left.queue), "others come before it"
+            loaded.add(attempt.key)
         handed_over += cause in (Struggle.LOOPED, Struggle.SLOW, Struggle.UNSURE)
         left = left.after(attempt, cause, borrowed=data.draw(st.booleans()))
     assert handed_over <= MOST_HANDOVERS
-    assert len({attempt.key for attempt in seen}) <= MOST_MODELS
-    assert len(seen) <= MOST_MODELS * 9
+    assert len(loaded) <= MOST_MODELS
+    assert len(seen) <= MOST_MODELS * 9 + len(models)
 
 
 @given(MODELS, st.sampled_from(CAUSES))
@@ -118,6 +123,27 @@ def test_too_little_memory_halves_the_context_of_what_is_ours_to_load() -> None:
         contexts.append(head(left).plan.context)
         left = left.after(head(left), Failure.OUT_OF_MEMORY)
     assert contexts == [4096, 2048, 1024]
+
+
+def test_what_there_is_no_room_for_waits_for_the_others_and_the_smallest_is_loaded_all_the_same() -> None:
+    sizes = {"large": 4, "small": 1, "middling": 2}
+    left = chain(*(model(key, size_bytes=size * 2**30) for key, size in sizes.items()))
+    left = left.after(head(left), Failure.NO_ROOM)
+    assert keys(left) == ["small", "middling", "large"]
+    assert not left.tried
+    left = left.after(head(left), Failure.CRASHED)
+    left = left.after(head(left), Failure.CRASHED)
+    left = left.after(head(left), Failure.NO_ROOM)
+    assert [(a.key, a.regardless) for a in left.queue] == [("middling", True), ("large", True)]
+
+
+def test_nobody_without_room_is_forced_in_where_the_first_can_answer_to_the_end() -> None:
+    left = chain(A, B)
+    left = left.after(head(left), Struggle.DOUBTED, heirs=("b",))
+    left = left.after(head(left), Failure.NO_ROOM)
+    assert [(a.key, a.to_the_end) for a in left.queue] == [("a", True)]
+    left = left.after(head(left), Failure.NO_ROOM)
+    assert [(a.key, a.to_the_end, a.regardless) for a in left.queue] == [("a", True, True)]
 
 
 def test_a_prompt_that_is_too_long_is_cut_once() -> None:

@@ -38,7 +38,7 @@ from mai_core.policy.messages import (
 from mai_core.policy.models import Capability
 from mai_core.policy.selection import Move, Proposal, SelectionRequest
 from mai_core.runtime.turn import FellBack, Loading, ModelChosen, TurnEnd
-from mai_core.settings.model import SelectionSettings
+from mai_core.settings.model import PreloadSettings, SelectionSettings
 from mai_core.testing.backend import FakeBackend
 from mai_core.testing.machine import FakeMachine
 from tests.core.runtime.worlds import events_of, model, running
@@ -83,6 +83,28 @@ async def test_a_model_that_cannot_be_loaded_makes_way_for_the_next(tmp_path: Pa
         fell = [e for e in events if isinstance(e, FellBack)]
         assert [(e.key, e.next) for e in fell] == [("broken", "spare")]
         assert events[-1].reply.message.model == "spare"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("others", "author"), [(0, "large"), (9, "small"), (15, "small")])
+async def test_what_others_took_since_the_decision_is_not_taken_by_who_comes_next(
+    tmp_path: Path, others: int, author: str
+) -> None:
+    """Of 16 GiB; the large one would take four of them beside the headroom, and with 15 gone there is none for any."""
+    machine = FakeMachine()
+    dying = model("dying", 0.9, reply="one two three four five six", crash_at=3)
+    large, small = model("large", 0.8, size_bytes=4 * 2**30, reply="five"), model("small", 0.2, reply="five")
+    async with running(tmp_path, dying, large, small, machine=machine, preload=PreloadSettings(enabled=False)) as (
+        mai,
+        backend,
+        _,
+    ):
+        async for event in mai.stream("Count."):
+            if isinstance(event, TextDelta) and dying.crash_at is not None:
+                machine.others = others * 2**30
+                dying.load_failures = [ModelLoadError("it is broken")] * 9
+        said = (await mai.get_conversation_history()).messages
+        assert said[-1].model == author
+        assert (("load", "large") in backend.calls) is (author == "large")
 
 
 async def test_a_crash_in_mid_answer_is_continued_by_the_next_model(tmp_path: Path) -> None:

@@ -22,11 +22,14 @@ from mai_core.policy.models import ModelProfile
 from mai_core.policy.selection import RejectionReason
 from mai_core.runtime.spending import Spending
 from mai_core.runtime.store import Store
-from mai_core.settings.model import CostSettings, GenerationSettings
+from mai_core.settings.model import CostSettings, GenerationSettings, SelectionSettings
 from mai_core.testing.backend import FakeModel
 from tests.core.runtime.worlds import model, running
 
 DEAR = ModelProfile(key="dear", backend="cloud", location="", price_in=10.0, price_out=1000.0)
+SPENDTHRIFT = SelectionSettings(strategies=("greedy-fit",))
+"""Whoever answers best, whatever it costs."""
+
 LONG = " ".join(f"word{number * 7919 % 1000}" for number in range(1000))
 
 
@@ -42,7 +45,8 @@ def cheap() -> FakeModel:
 
 
 async def test_a_reply_ends_where_the_money_does_and_the_next_is_answered_by_another(tmp_path: Path) -> None:
-    async with running(tmp_path, cheap(), others=elsewhere(), cost=CostSettings(budget_day=0.5)) as (mai, _, _):
+    limited = {"cost": CostSettings(budget_day=0.5), "selection": SPENDTHRIFT}
+    async with running(tmp_path, cheap(), others=elsewhere(), **limited) as (mai, _, _):
         first = await mai.process_message("Tell me all about it.")
         assert first.message.model == "dear"
         assert first.message.stop is StopReason.LENGTH
@@ -56,7 +60,7 @@ async def test_a_reply_ends_where_the_money_does_and_the_next_is_answered_by_ano
 
 
 async def test_without_a_budget_all_is_counted_and_nothing_is_cut(tmp_path: Path) -> None:
-    async with running(tmp_path, cheap(), others=elsewhere()) as (mai, _, _):
+    async with running(tmp_path, cheap(), others=elsewhere(), selection=SPENDTHRIFT) as (mai, _, _):
         reply = await mai.process_message("Tell me all about it.")
         assert reply.message.stop is StopReason.STOP
         assert (await mai.get_status()).budget.today >= 1_000_000_000
@@ -66,13 +70,24 @@ async def test_without_a_budget_all_is_counted_and_nothing_is_cut(tmp_path: Path
 async def test_a_reply_that_breaks_off_stays_counted_as_dear_as_it_can_have_been(tmp_path: Path) -> None:
     others = elsewhere(reply="some words and no more")
     others["cloud"]["models"][0].crash_at = 2
-    limited = {"cost": CostSettings(budget_day=1.0), "generation": GenerationSettings(max_tokens=200)}
+    limited = {
+        "cost": CostSettings(budget_day=1.0),
+        "generation": GenerationSettings(max_tokens=200),
+        "selection": SPENDTHRIFT,
+    }
     async with running(tmp_path, cheap(), others=others, **limited) as (mai, _, _):
         reply = await mai.process_message("Hello?")
         assert reply.message.model == "cheap"
         budget = (await mai.get_status()).budget
         assert budget.open == budget.today > 400_000_000, "the model was asked twice"
         assert "is reserved" in budget.words_of_open
+
+
+async def test_nobody_is_paid_five_times_what_an_answer_is_worth_by_default(tmp_path: Path) -> None:
+    async with running(tmp_path, cheap(), others=elsewhere()) as (mai, _, _):
+        assert (await mai.process_message("Tell me all about it.")).message.model == "cheap"
+    async with running(tmp_path, cheap(), others=elsewhere(price_out=1.0)) as (mai, _, _):
+        assert (await mai.process_message("Tell me all about it.")).message.model == "dear"
 
 
 async def test_who_can_only_be_paid_is_refused_with_the_numbers(tmp_path: Path) -> None:
