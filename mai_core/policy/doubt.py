@@ -54,6 +54,6 @@ def successors(others: Iterable[Candidate], mine: Candidate) -> tuple[str, ...]:
     """
     odds = mine.quality * DOUBTED_ODDS
     writing = max(0.0, mine.wait_seconds - mine.load_seconds - mine.prefill_seconds)
-    as_it_is = odds / (1.0 - mine.quality + odds) - SECONDS_VALUE * writing if odds else 0.0
+    as_it_is = odds / (1.0 - mine.quality + odds) - SECONDS_VALUE * writing
     worth = {o.key: o.quality - SECONDS_VALUE * o.wait_seconds for o in others if o.quality > mine.quality}
     return tuple(sorted((key for key in worth if worth[key] > as_it_is), key=lambda key: -worth[key]))

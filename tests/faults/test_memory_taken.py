@@ -17,6 +17,7 @@ from mai_core.plugin.interfaces import ProbeContext
 from mai_core.policy.messages import Message, Role, TextDelta
 from mai_core.policy.resources import Cpu, HostReading, MemoryPool, PoolKind, Pressure
 from mai_core.policy.selection import Proposal, SelectionRequest
+from mai_core.runtime.evicting import NoRoom
 from mai_core.runtime.turn import FellBack, Retracted, TurnEnd, TurnEvent
 from mai_core.settings.layers import LoadedSettings
 from mai_core.settings.model import (
@@ -203,4 +204,32 @@ async def test_down_without_a_lost_word_and_up_after_calm(
         ]
         assert all(heard.text.strip() for _, heard in turns)
         assert history[1].model == large, "what was begun is brought to its end"
+    assert workers() == []
+
+
+@pytest.mark.parametrize("left", [TOTAL - TAKEN, 150 * MIB])
+async def test_what_was_taken_since_an_engine_began_is_not_taken_by_who_goes_on(
+    tmp_path: Path, starter_gguf: Path, second_gguf: Path, left: int
+) -> None:
+    """The engine is killed in mid-answer, and meanwhile there is room for the small model only, or for none."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for file in (starter_gguf, second_gguf):
+        (folder / file.name).symlink_to(file)
+    neighbour, heard = Neighbour(), Heard()
+    async with chatting(tmp_path / "home", folder, neighbour) as mai:
+        profiles = [row.best.profile for row in await mai.models() if row.best.profile.installed]
+        small, large = (profile.key for profile in sorted(profiles, key=lambda profile: profile.size_bytes))
+        async for event in mai.stream("Name four colours."):
+            heard.take(event)
+            if isinstance(event, TextDelta) and not neighbour.holds:
+                neighbour.holds = TOTAL - left
+                [engine] = workers()
+                engine.kill()
+        fell = [event for event in heard.events if isinstance(event, FellBack)]
+        assert [event.key for event in fell][:2] == [large, large], "it died, and there is no room to load it again"
+        assert isinstance(fell[1].error, NoRoom)
+        assert (len(fell) > 2) is (left < TOTAL - TAKEN), "nobody else is left: loaded all the same"
+        assert (heard.answer.model, heard.answer.content) == (small, heard.text)
+        assert len(workers()) == 1
     assert workers() == []

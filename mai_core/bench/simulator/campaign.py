@@ -35,7 +35,7 @@ from mai_core.policy.models import KnownModel
 
 __all__ = ["Campaign", "Cell", "Outcome", "run_cell", "run_cells"]
 
-VERSION = 7
+VERSION = 8
 """Grows when the same cell would come out differently, so that nothing old is taken for new."""
 
 

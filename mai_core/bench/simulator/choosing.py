@@ -100,6 +100,6 @@ class Chooser:
             paid_switch(decision, 0.0),
             next((f"{b.strategy}: {b.fault}" for b in decision.ballots if b.fault), ""),
             () if self.learner is None else decision.ballots,
-            below if heirs and below is not None else -math.inf,
+            -math.inf if below is None else below,
             heirs,
         )

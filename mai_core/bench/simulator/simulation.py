@@ -23,6 +23,7 @@ from mai_core.bench.simulator.timeline import Timeline
 from mai_core.bench.simulator.watching import Watch
 from mai_core.bench.simulator.workloads import Turn
 from mai_core.policy.doubt import JUDGED_TOKENS
+from mai_core.policy.selection import Candidate
 from mai_core.policy.stability import Switch
 
 __all__ = ["Simulation"]
@@ -155,14 +156,25 @@ class Simulation:
         chosen = self._chosen(self._asking.anything, 0, 0, {}).candidate
         return self._asking.places[chosen.key] if chosen is not None and chosen.is_loaded else -1
 
-    def _admit(self, chosen: Chosen, number: int, turn: Turn, person: Person, again: Answer | None = None) -> None:
-        """Find a model for the turn, down the ranking, and stand in line for the processor."""
+    def _admit(
+        self,
+        chosen: Chosen,
+        number: int,
+        turn: Turn,
+        person: Person,
+        again: Answer | None = None,
+        *,
+        optional: Sequence[Candidate] = (),
+    ) -> None:
+        """Find a model for the turn, down the ranking, and stand in line for the processor.
+
+        The ``optional`` ones are not tried where there is no room for them by now.
+        """
         delay, least, now = 0.0, float("inf"), self.timeline.now
         for candidate in chosen.ranking:
             if candidate.footprint.total >= least and not candidate.is_loaded:
                 continue
-            optional = again is not None and again.judged and candidate in chosen.heirs
-            resident = self._loader.acquire(candidate, self._knows, optional=optional)
+            resident = self._loader.acquire(candidate, self._knows, optional=candidate in optional)
             if resident is None:
                 delay += candidate.load_seconds / 2
                 least = candidate.footprint.total
@@ -243,7 +255,7 @@ class Simulation:
         answer.left, answer.first = turn.reply, -1.0
         answer.person.doubted(turn, answer.resident.model)
         second = chosen._replace(ranking=(*chosen.heirs, chosen.candidate))
-        self._admit(second, answer.number, turn, answer.person, answer)
+        self._admit(second, answer.number, turn, answer.person, answer, optional=chosen.heirs)
 
     def _ended(self, what: tuple[Answer, int]) -> None:
         answer, stamp = what
