@@ -95,7 +95,8 @@ class Chain:
     def heirs(self, attempt: Attempt, struggle: Struggle) -> tuple[str, ...]:
         """Keys of the models that could take over from one that struggles, in order: none that was tried before.
 
-        What has lost itself or is unsure does no better elsewhere; what is slow may.
+        What has lost itself or is unsure does no better elsewhere; what is slow may. Nobody is forced into memory that
+        has no room for it while there is an answer that can be borne.
         """
         model = self.models[attempt.key]
         if self.handovers >= MOST_HANDOVERS or len(self.tried | {attempt.key}) >= MOST_MODELS:
@@ -108,7 +109,8 @@ class Chain:
             return struggle is Struggle.SLOW if _alike(other, model) else not (self.pinned and bearable)
 
         untried = (waiting for waiting in self.queue if waiting.key not in self.tried | {attempt.key})
-        return tuple(waiting.key for waiting in untried if fits(self.models[waiting.key]))
+        able = (waiting.key for waiting in untried if not (bearable and waiting.regardless))
+        return tuple(key for key in able if fits(self.models[key]))
 
     def after(self, attempt: Attempt, cause: Cause, *, borrowed: bool = False, heirs: Collection[str] = ()) -> Chain:
         """The chain once the head of its queue, ``attempt``, has failed so.
@@ -146,13 +148,11 @@ class Chain:
                     first = (replace(attempt, shrink=SHRUNK),)
         order = self._order(model, tuple(heirs))
         short, too_much = cause is Failure.OUT_OF_MEMORY, self._too_much(attempt)
-        rest = tuple(
-            sorted(rest, key=lambda waiting: (waiting.regardless, short and too_much(waiting), order(waiting.key)))
-        )
+        rest = tuple(sorted(rest, key=lambda waiting: (short and too_much(waiting), order(waiting.key))))
         if short and model.host in self.starved:
             rest = self._only(rest, lambda other: other.host != model.host or not _larger(other, model, attempt.plan))
         starved = self.starved | {model.host} if short else self.starved
-        queue = (*first, *rest, *last)
+        queue = (*first, *sorted((*rest, *last), key=lambda waiting: waiting.regardless))
         return replace(self, queue=queue, tried=self.tried | {attempt.key}, handovers=handovers, starved=starved)
 
     def _postponed(self, attempt: Attempt, rest: Sequence[Attempt]) -> tuple[Attempt, ...]:

@@ -82,7 +82,7 @@ def test_a_chain_ends_and_never_repeats_an_attempt(
         if cause is not Failure.NO_ROOM:
             assert not attempt.regardless or all(waiting.regardless for waiting in left.queue), "others come before it"
             loaded.add(attempt.key)
-        handed_over += cause in (Struggle.LOOPED, Struggle.SLOW, Struggle.UNSURE)
+        handed_over += cause in (Struggle.LOOPED, Struggle.SLOW, Struggle.UNSURE, Struggle.DOUBTED)
         left = left.after(attempt, cause, borrowed=data.draw(st.booleans()))
     assert handed_over <= MOST_HANDOVERS
     assert len(loaded) <= MOST_MODELS
@@ -144,6 +144,23 @@ def test_nobody_without_room_is_forced_in_where_the_first_can_answer_to_the_end(
     assert [(a.key, a.to_the_end) for a in left.queue] == [("a", True)]
     left = left.after(head(left), Failure.NO_ROOM)
     assert [(a.key, a.to_the_end, a.regardless) for a in left.queue] == [("a", True, True)]
+
+
+def test_nobody_without_room_takes_over_from_who_can_answer_to_the_end() -> None:
+    left = chain(A, B)
+    left = left.after(head(left), Failure.NO_ROOM)
+    assert [(a.key, a.regardless) for a in left.queue] == [("b", False), ("a", True)]
+    assert [left.heirs(head(left), s) for s in (Struggle.SLOW, Struggle.UNSURE, Struggle.DOUBTED)] == [()] * 3
+    assert left.heirs(head(left), Struggle.LOOPED) == ("a",), "what has lost itself answers nothing"
+
+    left = chain(A, B, C)
+    left = left.after(head(left), Failure.NO_ROOM)
+    left = left.after(head(left), Struggle.SLOW, heirs=("c",))
+    assert [(a.key, a.to_the_end, a.regardless) for a in left.queue] == [
+        ("c", False, False),
+        ("b", True, False),
+        ("a", False, True),
+    ]
 
 
 def test_a_prompt_that_is_too_long_is_cut_once() -> None:
