@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import textwrap
@@ -26,6 +27,13 @@ def sockets_to(port: int) -> int:
         bool(connection.raddr) and connection.raddr.port == port and connection.status == psutil.CONN_ESTABLISHED
         for connection in psutil.Process().net_connections("tcp")
     )
+
+
+async def noted(backend: LMStudioBackend, text: str, seconds: float = 30.0) -> None:
+    """Until the backend says so: a server may answer before who started it knows that it is there."""
+    async with asyncio.timeout(seconds):
+        while text not in backend.note:
+            await asyncio.sleep(0.02)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from lmstudio_home import Home
-from lmstudio_world import MakeBackend, mai_process, said
+from lmstudio_world import MakeBackend, mai_process, noted, said
 
 from mai_backends.lmstudio.absence import ServerGone
 from mai_backends.lmstudio.backend import LMStudioBackend
@@ -36,12 +36,6 @@ async def listed(backend: LMStudioBackend, seconds: float = 60.0) -> list[str]:
             assert time.monotonic() - began < 5.0, "a listing waited for the start"
             await asyncio.sleep(0.05)
     raise AssertionError("it was not started")
-
-
-async def noted(backend: LMStudioBackend, text: str, seconds: float = 30.0) -> None:
-    async with asyncio.timeout(seconds):
-        while text not in backend.note:
-            await asyncio.sleep(0.02)
 
 
 async def test_a_long_session_is_worth_a_start(make_backend: MakeBackend, make_home: MakeHome) -> None:
@@ -203,7 +197,7 @@ async def test_a_server_that_died_is_started_again(make_backend: MakeBackend, ma
     assert not isinstance(caught.value, EngineAbsent)
     assert await listed(backend) == [WANTED.key]
     assert home.calls == ["daemon up --json"] * 2
-    await noted(backend, "started again by Mai")  # the server may answer before who started it says that it is there
+    await noted(backend, "started again by Mai")
 
 
 async def test_what_mai_started_is_not_said_to_be_there_when_it_died(
@@ -265,8 +259,6 @@ async def test_nobody_waits_long_for_a_start(make_backend: MakeBackend, make_hom
     backend = make_backend(home=str(home.path), start_wait=0.3)
     with pytest.raises(BackendUnavailable, match="is being started"):
         await backend.load(WANTED, PLAN)
-    assert backend.note == "starting LM Studio", "and it goes on"
-    async with asyncio.timeout(60):
-        while backend.note != "started by Mai":
-            await asyncio.sleep(0.1)
+    await noted(backend, "starting LM Studio")
+    await noted(backend, "started by Mai", 60.0)
     assert (await backend.load(WANTED, PLAN)).key == WANTED.key

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from failures_of_lmstudio import FAILURES
 from lmstudio_home import Home
-from lmstudio_world import KEY, REPLY, MakeBackend, sockets_to
+from lmstudio_world import KEY, REPLY, MakeBackend, noted, sockets_to
 
 from mai_backends.lmstudio.backend import LMStudioBackend
 from mai_core.plugin.interfaces import GenerationEvent
@@ -159,7 +159,7 @@ async def test_starts_slowly(make_backend: MakeBackend, make_home: Callable[...,
                 await asyncio.sleep(0.1)
 
     await meets(Fault.STARTS_SLOWLY, wanted)
-    assert backend.note == "started by Mai"
+    await noted(backend, "started by Mai")
     await backend.close()
     assert home.calls == ["daemon up --json", "daemon down"]
     assert home.server is None
