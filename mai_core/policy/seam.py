@@ -120,7 +120,9 @@ class Seam:
                 if not over and self._spelled.startswith(new, start):
                     return None
             elif new.startswith(self._spelled[start:]) and self._is_repetition(start, anew):
-                return offset + letters[rest - 1][1]
+                end = offset + letters[rest - 1][1]
+                # White space at the very end may be the beginning of more of it.
+                return end if over or end < len(text) or not text[-1].isspace() else None
         return self._completed(text, over=over)
 
     def _completed(self, text: str, *, over: bool) -> int | None:

@@ -263,7 +263,7 @@ class Conversation:
         """
         messages, present = self.request.messages, set(self.present)
         start = next((k for k, i in enumerate(sent) if messages[i].role is Role.USER or i in present), len(sent))
-        own = set(sent)
+        own = set(sent[start:])
         quoted = sorted({*sent[:start], *(i for i in self.pinned if i not in own)})
         size = self._head(quoted, notes)
         merged: list[Message] = []

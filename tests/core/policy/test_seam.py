@@ -78,6 +78,7 @@ def test_what_is_shown_ends_what_was_written(shown: str, continuation: str, size
 
 
 @given(ANYTHING, ANYTHING, st.integers(1, 40), st.integers(1, 40))
+@example("000000:0 ", "000000:0 \r", 1, 2)
 def test_the_size_of_the_pieces_does_not_matter(shown: str, continuation: str, one: int, other: int) -> None:
     assert joined(shown, continuation, one) == joined(shown, continuation, other)
 

@@ -275,6 +275,26 @@ def test_a_call_whose_results_are_not_sent_is_not_sent_as_a_call() -> None:
         assert prompt.tokens >= sum(count(m.content) for m in prompt.messages)
 
 
+def test_a_result_is_not_sent_as_one_when_its_call_is_quoted_at_the_head() -> None:
+    call = ToolCall(id="call-0", name="look_up")
+    conversation = Conversation(
+        request(
+            [
+                Message(role=Role.USER, content="How many?", id=1),
+                Message(role=Role.ASSISTANT, content="I look.", id=2, tool_calls=(call,)),
+                Message(role=Role.USER, content="Quickly, please.", id=3),
+                Message(role=Role.TOOL, content="forty-two", id=4, tool_call_id=call.id),
+                Message(role=Role.USER, content="Well?", id=5),
+            ],
+            USABLE,
+        )
+    )
+    prompt = conversation.compose([1, 2, 3, 4])
+    assert [m.role for m in prompt.messages] == [Role.SYSTEM, Role.USER]
+    assert "Said earlier by the assistant:\nI look." in prompt.messages[0].content
+    assert "Returned earlier by a tool:\nforty-two" in prompt.messages[1].content
+
+
 def test_what_came_back_never_takes_a_prompt_over_the_window() -> None:
     texts = chatter(160)
     plan = Hybrid().plan(request(talk(*texts[:159]), USABLE))
